@@ -19,9 +19,7 @@ KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 NEW_TABLES = re.compile(r"[A-Za-z0-9_.-]{3,}\*?")
 
 
-def options_of(
-    name: str, kms_key: str, own_tables: Iterable[str], new_tables: Iterable[str], **flags: bool
-) -> Options:
+def options_of(name: str, kms_key: str, own_tables: Iterable[str], new_tables: Iterable[str], **flags: bool) -> Options:
     """The options of the command. Raises click's error, which names the option."""
     if kms_key and not KEY.fullmatch(kms_key):
         raise click.BadParameter(
@@ -33,7 +31,9 @@ def options_of(
                 f"{pattern!r} is not the name of a table, at least three characters, perhaps with a * at its end",
                 param_hint="--new-tables",
             )
-    return Options(name, kms_key=kms_key, own_tables=tuple(map(_owned, own_tables)), new_tables=tuple(new_tables), **flags)
+    return Options(
+        name, kms_key=kms_key, own_tables=tuple(map(_owned, own_tables)), new_tables=tuple(new_tables), **flags
+    )
 
 
 def run(project: Path, lake: str, warehouse: str | None, options: Options, *, as_json: bool) -> None:

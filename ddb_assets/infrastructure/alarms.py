@@ -1,7 +1,8 @@
 """The alarms of a stack, on metrics that AWS publishes, the topic that they go to, and a budget.
 
-Facts: AgeOfOldestUnreplicatedRecord and its like have the dimensions TableName and DelegatedOperation (Amazon DynamoDB Developer
-Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so its absence is alarming.
+Facts: AgeOfOldestUnreplicatedRecord and its like have the dimensions TableName and DelegatedOperation (Amazon DynamoDB
+Developer Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so its silence
+is alarming.
 """
 
 from collections.abc import Iterator
@@ -62,7 +63,9 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
     )
     yield (
         "exports wait",
-        _above(3600, "AWS/SQS", "ApproximateAgeOfOldestMessage", waiting, "Maximum", "the sensor has not run for an hour"),
+        _above(
+            3600, "AWS/SQS", "ApproximateAgeOfOldestMessage", waiting, "Maximum", "the sensor has not run for an hour"
+        ),
     )
     for table in wanted.streamed:
         if table.stream == OWN_STREAM:

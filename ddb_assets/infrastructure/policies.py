@@ -29,6 +29,8 @@ WORKGROUP = "${Warehouse.Workgroup.WorkgroupArn}"
 WORKGROUP_PARAMETER = "WorkgroupArn"
 """The parameter for the ARN of a workgroup that exists; it contains an id that the name does not tell."""
 QUEUE = "${ExportEvents.Arn}"
+CHECK = "_ddb_check"
+"""The folder of the lake in which `ddb-assets check-warehouse` works."""
 
 
 def policies(wanted: Wanted) -> dict[str, tuple[Statement, ...]]:
@@ -85,7 +87,7 @@ def _flatten(wanted: Wanted) -> Iterator[Statement]:
 def _load(wanted: Wanted) -> Iterator[Statement]:
     """Loading Parquet: the process reads reports and footers, and writes COPY's manifests beside the parts."""
     if wanted.tables:
-        yield from writes(wanted, "parquet") if wanted.in_redshift else reads(wanted, "parquet")
+        yield from writes(wanted, "parquet", CHECK) if wanted.in_redshift else reads(wanted, "parquet")
         yield from _login(wanted)
 
 
@@ -119,7 +121,7 @@ def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
     """COPY from the lake, and the streams that Redshift reads itself."""
     if not wanted.in_redshift:
         return
-    yield from reads(wanted, "parquet")
+    yield from reads(wanted, "parquet", CHECK)
     yield allow("s3: GetBucketLocation", bucket_arn(wanted.lake.bucket))
     if wanted.login and (staging := objects_at(wanted.login.staging)):
         yield allow("s3: GetObject", staging)

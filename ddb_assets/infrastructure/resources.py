@@ -8,13 +8,16 @@ from ddb_assets.infrastructure.wanted import Wanted
 
 Resources = dict[str, dict[str, Any]]
 TAG = "ddb-assets"
+KEPT = "RetainExceptOnCreate"
+"""Stays when the stack is deleted. When the stack could not be made, nothing stays, so that it can be made again."""
 
 
 def resource(kind: str, properties: dict[str, Any], *, kept: bool | None = None, **more: Any) -> dict[str, Any]:
     """A resource. One that is `kept` stays when the stack is deleted, or would replace it; False says that its content goes."""
     found: dict[str, Any] = {"Type": kind}
     if kept is not None:
-        found |= dict.fromkeys(("DeletionPolicy", "UpdateReplacePolicy"), "Retain" if kept else "Delete")
+        found["DeletionPolicy"] = KEPT if kept else "Delete"
+        found["UpdateReplacePolicy"] = "Retain" if kept else "Delete"
     return found | more | {"Properties": properties}
 
 

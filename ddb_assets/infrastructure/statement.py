@@ -15,7 +15,7 @@ from ddb_assets.infrastructure.errors import InfrastructureError
 ANY = "*"
 WITHOUT_RESOURCE: Mapping[str, str] = {
     "dynamodb:ListBackups": "lists the backups of all tables",
-    "dynamodb:ListExports": "lists the exports of all tables; its parameter TableArn is no resource to IAM",
+    "dynamodb:ListExports": "lists the exports of all tables; AWS has not always taken its TableArn for a resource",
     "dynamodb:ListTables": "lists all tables",
     "kinesis:ListStreams": "lists all streams",
     "logs:DescribeLogGroups": "lists all log groups",

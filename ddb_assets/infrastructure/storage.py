@@ -1,7 +1,7 @@
 """The lake: its bucket and key, and the queue that hears of new exports.
 
-Facts: Amazon S3 User Guide, "Granting permissions to publish event notification messages": S3 checks the queue's policy when the
-bucket is made, so the policy must be there first, and cannot ask for the bucket's attribute.
+Facts: Amazon S3 User Guide, "Granting permissions to publish event notification messages": S3 checks the queue's policy when
+the bucket is made, so the policy must be there first, and cannot ask for the bucket's attribute.
 """
 
 from typing import Any

@@ -118,7 +118,7 @@ def restored(wanted: Wanted) -> Iterator[Statement]:
     for table in wanted.tables:
         arn = table_arn(table.table)
         yield allow("dynamodb: DescribeBackup RestoreTableFromBackup", f"{arn}/backup/*")
-        yield allow("dynamodb: DescribeTable BatchGetItem", arn, f"{arn}-restored-*")
+        yield allow("dynamodb: RestoreTableFromBackup DescribeTable BatchGetItem", arn, f"{arn}-restored-*")
         yield allow(RESTORED, arn, f"{arn}-restored-*")
         yield allow("dynamodb: DeleteTable DescribeContinuousBackups", f"{arn}-restored-*")
         yield allow(SETTINGS, f"{arn}-restored-*")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.infrastructure.arns import literal
 from ddb_assets.infrastructure.errors import InfrastructureError
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -29,6 +30,7 @@ class Lake:
             raise InfrastructureError(
                 f"{self.bucket!r} cannot be the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens"
             )
+        literal(self.prefix)
 
     def key(self, folder: str) -> str:
         """The key prefix of a folder in the lake, with a slash at its end."""

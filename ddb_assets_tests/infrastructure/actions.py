@@ -52,18 +52,14 @@ def _dynamodb(operation: str, params: Any) -> Found:
         for table in params["RequestItems"]:
             yield "dynamodb", operation, _arn("dynamodb", f"table/{table}", table)
         return
-    if operation == "RestoreTableToPointInTime":
-        source = params.get("SourceTableArn") or params["SourceTableName"]
+    if operation in {"RestoreTableToPointInTime", "RestoreTableFromBackup"}:
+        target = _arn("dynamodb", f"table/{params['TargetTableName']}", params["TargetTableName"])
+        source = params.get("BackupArn") or params.get("SourceTableArn") or params["SourceTableName"]
         yield "dynamodb", operation, _arn("dynamodb", f"table/{source}", source)
-        target = params["TargetTableName"]
+        if operation == "RestoreTableFromBackup":
+            yield "dynamodb", operation, target
         for also in ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"):
-            yield "dynamodb", also, _arn("dynamodb", f"table/{target}", target)
-        return
-    if operation == "RestoreTableFromBackup":
-        yield "dynamodb", operation, params["BackupArn"]
-        target = params["TargetTableName"]
-        for also in ("BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"):
-            yield "dynamodb", also, _arn("dynamodb", f"table/{target}", target)
+            yield "dynamodb", also, target
         return
     if operation == "ImportTable":
         name = params["TableCreationParameters"]["TableName"]

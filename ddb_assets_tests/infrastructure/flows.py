@@ -215,6 +215,7 @@ def whole(world: World) -> None:
         world.run("export", f"exports/{table}_full_export", config=as_of)
         world.run("flatten", *(f"parquet/{name}_full_parquet" for name in relations))
         world.run("load", *(f"loads/{name}_initial_load" for name in relations))
+    world.call("load", "check-warehouse", "--lake", world.lake)
 
 
 def windows(world: World) -> None:

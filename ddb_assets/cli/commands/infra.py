@@ -39,7 +39,9 @@ from ddb_assets.warehouse.url import FORMS
     help="What the names of roles, queues and alarms begin with. Two stacks of an account need two names.",
 )
 @click.option("--existing-bucket", is_flag=True, help="The lake's bucket exists, and the stack leaves it alone.")
-@click.option("--kms-key", metavar="ARN", default="", help="The KMS key of the lake, instead of one that the stack makes.")
+@click.option(
+    "--kms-key", metavar="ARN", default="", help="The KMS key of the lake, instead of one that the stack makes."
+)
 @click.option(
     "--own-table",
     "own_tables",

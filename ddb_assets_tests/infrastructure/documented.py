@@ -1,0 +1,91 @@
+"""The policies that the pages show: the statements of roles, for one table Orders in eu-west-1.
+
+`python -m ddb_assets_tests.infrastructure.documented` writes them into the pages again.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.policies import COPY, DAGSTER, policies
+from ddb_assets.infrastructure.statement import Statement, filled_in
+from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
+
+PLACE = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::AccountId": "123456789012",
+    "ExportEvents.Arn": "arn:aws:sqs:eu-west-1:123456789012:ddb-assets-exports",
+    "WorkgroupArn": "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/ID",
+}
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/KEY"
+WIDTH = 120
+POLICY = re.compile(r'```json\n(\{\n  "Version": "2012-10-17",.*?)```\n', re.DOTALL)
+
+
+def shown(root: Path) -> dict[Path, Sequence[str]]:
+    """The policies of each page, in their order."""
+    return {
+        root / "README.md": [_document(_of(DAGSTER))],
+        root / "docs/redshift.md": [
+            _document(_of(COPY, login=Login(secret="redshift/loader"), kms_key=KEY)),
+            _document(
+                _of("load", "secretsmanager", login=Login(secret="redshift/loader")),
+                _of("load", "redshift", login=Login(cluster="main", user="loader", database="dev")),
+                _of("load", "redshift-serverless", login=Login(workgroup="main", database="dev")),
+                _of("load", "kms", kms_key=KEY, login=Login()),
+            ),
+        ],
+        root / "docs/scan.md": [_document(_of("scan", "dynamodb", source="scan"))],
+        root / "docs/streams.md": [
+            _document(_of("stream", "kinesis", "dynamodb", stream="orders-cdc")),
+            _document(_of("stream", "dynamodb", stream="dynamodb")),
+            _document(_of(COPY, "kinesis", login=Login(), stream={"name": "orders-cdc", "tail": "materialized_view"})),
+        ],
+    }
+
+
+def _of(
+    role: str, *services: str, login: Login | None = None, kms_key: str = "", **contract: object
+) -> list[Statement]:
+    """The statements of a role about these services, or all of them."""
+    orders = Table.model_validate({"table": "Orders", **contract})
+    options = Options(existing_bucket=True, kms_key=kms_key)
+    found = policies(Wanted(Lake("my-bucket", "prefix"), [orders], login=login, options=options))[role]
+    return [one for one in found if not services or one.actions[0].partition(":")[0] in services]
+
+
+def _document(*parts: list[Statement]) -> str:
+    """A policy as JSON, each statement on one line if it is short."""
+    statements = ",\n".join(_statement(one) for part in parts for one in part)
+    return f'{{\n  "Version": "2012-10-17",\n  "Statement": [\n{statements}\n  ]\n}}\n'
+
+
+def _statement(statement: Statement) -> str:
+    document = json.loads(filled_in(json.dumps(statement.document), PLACE))
+    line = f"    {json.dumps(document)}"
+    if len(line) <= WIDTH:
+        return line
+    inner = ",\n".join(f"      {json.dumps(key)}: {_value(value)}" for key, value in document.items())
+    return f"    {{\n{inner}\n    }}"
+
+
+def _value(value: object) -> str:
+    line = json.dumps(value)
+    if len(line) <= WIDTH - 20 or not isinstance(value, list):
+        return line
+    inner = ",\n".join(f"        {json.dumps(one)}" for one in value)
+    return f"[\n{inner}\n      ]"
+
+
+def main() -> None:
+    """Writes the policies into the pages."""
+    for page, documents in shown(Path(__file__).parents[2]).items():
+        left = iter(documents)
+        page.write_text(POLICY.sub(lambda _: f"```json\n{next(left)}```\n", page.read_text()))  # noqa: B023
+
+
+if __name__ == "__main__":
+    main()

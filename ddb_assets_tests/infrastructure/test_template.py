@@ -1,0 +1,212 @@
+"""The template of any project: it can be deployed, it is closed to the public, and it keeps the data."""
+
+import graphlib
+import json
+import re
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+from hypothesis import HealthCheck, given, settings
+
+from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.document import plain, yaml_text
+from ddb_assets.infrastructure.errors import InfrastructureError
+from ddb_assets.infrastructure.resources import KEPT, logical
+from ddb_assets.infrastructure.statement import LONGEST, MAX_CHARACTERS, WITHOUT_RESOURCE, filled_in
+from ddb_assets.infrastructure.template import template
+from ddb_assets.infrastructure.wanted import DeclaredImport, Lake, Login, Options, OwnedTable, Wanted
+from ddb_assets_tests.infrastructure.read_template import listed, read, statements, targets
+from ddb_assets_tests.infrastructure.wanted import projects
+
+DATA = {
+    "AWS::S3::Bucket",
+    "AWS::KMS::Key",
+    "AWS::DynamoDB::Table",
+    "AWS::Kinesis::Stream",
+    "AWS::RedshiftServerless::Namespace",
+}
+"""What has data, or without which data cannot be read."""
+NAMED = (
+    "BucketName",
+    "QueueName",
+    "RoleName",
+    "ManagedPolicyName",
+    "AlarmName",
+    "TopicName",
+    "TableName",
+    "AliasName",
+    "Name",
+)
+LAKE = Lake("lake-bucket", "dynamodb")
+
+
+def findings(text: str) -> list[str]:
+    """What cfn-lint finds in a template, with its advice. I4010 is about descriptions for machines."""
+    told = ManualArgs(regions=["us-east-1", "eu-west-1"], include_checks=["I"], ignore_checks=["I4010"])
+    return [f"{found.rule.id}: {found.message}" for found in lint(text, config=told)]
+
+
+@pytest.mark.slow
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
+@given(projects())
+def test_cfn_lint_finds_nothing(wanted: Wanted) -> None:
+    assert findings(yaml_text(template(wanted))) == []
+
+
+@settings(max_examples=25)
+@given(projects())
+def test_a_template_of_any_project(wanted: Wanted) -> None:
+    made = template(wanted)
+    text = yaml_text(made)
+    found = read(text)
+    assert found == json.loads(json.dumps(plain(made)))
+    assert text == yaml_text(template(wanted))
+    _refers_to_what_is_there(found)
+    _allows_no_more_than_it_names(found)
+    _is_closed_to_the_public(found, wanted)
+    _keeps_the_data(found)
+    _has_names_of_its_own(found)
+    _fits_the_quotas(found)
+
+
+def _refers_to_what_is_there(found: Any) -> None:
+    resources, parameters = found["Resources"], found["Parameters"]
+    assert targets(found) <= {*resources, *parameters}
+    assert set(parameters) <= targets(found)
+    assert {one["Condition"] for one in resources.values() if "Condition" in one} <= set(found["Conditions"])
+    needs = {
+        name: {*(targets(one) & {*resources}), *listed(one.get("DependsOn", []))} for name, one in resources.items()
+    }
+    order = [*graphlib.TopologicalSorter(needs).static_order()]
+    assert len(order) == len(resources)
+    if "Lake" in resources:
+        assert order.index("ExportEventsPolicy") < order.index("Lake")
+
+
+def _allows_no_more_than_it_names(found: Any) -> None:
+    for name, statement in statements(found):
+        actions, places = listed(statement["Action"]), listed(statement.get("Resource", []))
+        if statement["Effect"] == "Deny":
+            assert statement["Condition"]
+            continue
+        assert statement.get("Principal") != "*"
+        assert not [action for action in actions if "*" in action or ":" not in action], name
+        if "*" in places and name != "LakeKey":  # in the policy of a key it means this key
+            assert set(actions) <= set(WITHOUT_RESOURCE), name
+
+
+def _is_closed_to_the_public(found: Any, wanted: Wanted) -> None:
+    of_type: dict[str, list[Any]] = {}
+    for one in found["Resources"].values():
+        of_type.setdefault(one["Type"], []).append(one["Properties"])
+    assert len(of_type.get("AWS::S3::Bucket", [])) == (not wanted.options.existing_bucket)
+    for bucket in of_type.get("AWS::S3::Bucket", []):
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+        (told,) = bucket["NotificationConfiguration"]["QueueConfigurations"]
+        assert told["Filter"]["S3Key"]["Rules"][0]["Value"] == f"{wanted.lake.key('exports')}AWSDynamoDB/"
+    for queue in of_type["AWS::SQS::Queue"]:
+        assert queue["SqsManagedSseEnabled"]
+    for stream in of_type.get("AWS::Kinesis::Stream", []):
+        assert stream["StreamEncryption"]["EncryptionType"] == "KMS"
+    for workgroup in of_type.get("AWS::RedshiftServerless::Workgroup", []):
+        assert workgroup["PubliclyAccessible"] is False
+    for table in of_type.get("AWS::DynamoDB::Table", []):
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+        assert table["DeletionProtectionEnabled"]
+
+
+def _keeps_the_data(found: Any) -> None:
+    for one in found["Resources"].values():
+        kept = (one.get("DeletionPolicy"), one.get("UpdateReplacePolicy"))
+        assert (kept == (KEPT, "Retain")) == (one["Type"] in DATA)
+
+
+def _has_names_of_its_own(found: Any) -> None:
+    """Names are texts, not functions: what a stack left behind can be imported again by its name."""
+    for kind in {one["Type"] for one in found["Resources"].values()}:
+        properties = [one["Properties"] for one in found["Resources"].values() if one["Type"] == kind]
+        for name in NAMED:
+            names = [one[name] for one in properties if name in one]
+            assert len(set(names)) == len(names)
+
+
+def _fits_the_quotas(found: Any) -> None:
+    for one in found["Resources"].values():
+        if one["Type"] == "AWS::IAM::ManagedPolicy":
+            document = json.dumps(one["Properties"]["PolicyDocument"], separators=(",", ":"))
+            assert len(filled_in(re.sub(r'\{"Fn::Sub":("[^"]*")\}', r"\1", document), LONGEST)) <= MAX_CHARACTERS
+        if one["Type"] == "AWS::IAM::Role":
+            assert 1 <= len(one["Properties"]["ManagedPolicyArns"]) <= 10
+            assert len(one["Properties"]["RoleName"]) <= 64
+
+
+def test_a_finding_of_cfn_lint_would_be_seen() -> None:
+    text = yaml_text(template(Wanted(LAKE, [Table(table="Orders")])))
+    assert findings(text.replace("QueueName:", "QueuName:"))
+
+
+def test_a_hundred_tables_get_several_policies_and_a_thousand_are_refused() -> None:
+    tables = [Table(table=f"a-table-with-a-long-name-{number:04}") for number in range(1000)]
+    found = read(yaml_text(template(Wanted(LAKE, tables[:100]))))
+    assert len(found["Resources"]["RoleExport"]["Properties"]["ManagedPolicyArns"]) > 1
+    _fits_the_quotas(found)
+    named = {
+        place["Fn::Sub"].rpartition("/")[2]
+        for name, statement in statements(found)
+        if name.startswith("PolicyExport") and "dynamodb:ExportTableToPointInTime" in statement["Action"]
+        for place in statement["Resource"]
+    }
+    assert named == {table.table for table in tables[:100]}
+    with pytest.raises(InfrastructureError, match="divide the tables among several projects"):
+        template(Wanted(LAKE, tables))
+
+
+def test_ids_of_resources_stay_apart_and_stay_the_same() -> None:
+    names = ["Orders", "a-b", "ab", "a.b", "A-b", "aB"]
+    ids = [logical("Table", name) for name in names]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", one) for one in ids)
+    assert logical("Table", "Orders") == "TableOrders"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (lambda: Lake("My_Bucket"), "'My_Bucket' cannot be the name of a bucket"),
+        (lambda: Wanted(LAKE, options=Options("Ddb")), "'Ddb' cannot be the name of the stack's resources"),
+        (
+            lambda: Wanted(LAKE, [Table(table="Orders")], options=Options(own_tables=(OwnedTable("Order", ()),))),
+            "no YAML of the project names the table 'Order'",
+        ),
+        (
+            lambda: Wanted(LAKE, [Table(table="O")], options=Options(own_tables=(OwnedTable("O", ()),) * 2)),
+            "a table is to be owned twice: O, O",
+        ),
+        (
+            lambda: Wanted(LAKE, login=Login(secret="s"), options=Options(redshift=True)),
+            "names one that exists: leave one of the two out",
+        ),
+        (lambda: Lake("lake-bucket", "a*b"), "'a[*]b' has '[*]', which a policy would read as a pattern"),
+        (
+            lambda: template(Wanted(LAKE, imports=[DeclaredImport("i", "${T}", "/files")])),
+            r"'\$\{T\}' has '\$\{', which a policy",
+        ),
+        (
+            lambda: template(
+                Wanted(
+                    LAKE,
+                    [Table.model_validate({"table": "Orders", "stream": "changes"})],
+                    options=Options(own_tables=(OwnedTable("Orders", (("pk", "S"),)),)),
+                )
+            ),
+            "writes to the stream 'changes', which it neither owns nor knows by its ARN: give --own-streams",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused(wanted: Any, said: str) -> None:
+    with pytest.raises(InfrastructureError, match=said):
+        wanted()

@@ -1,0 +1,107 @@
+"""Random projects: tables, imports and copies with all kinds of names, and stacks with all options."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.wanted import (
+    DeclaredCopy,
+    DeclaredImport,
+    Lake,
+    Login,
+    Options,
+    OwnedTable,
+    Side,
+    Wanted,
+)
+
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{2,30}", fullmatch=True)
+PREFIXES = st.sampled_from(["", "dynamodb", "a/b c"])
+ELSEWHERE = "arn:aws:dynamodb:eu-north-1:210987654321:table/"
+STREAM_ARN = "arn:aws:kinesis:eu-west-1:210987654321:stream/elsewhere"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
+
+
+@st.composite
+def tables(draw: st.DrawFn, name: str) -> Table:
+    """A table of this name."""
+    contract: dict[str, Any] = {"table": draw(st.sampled_from(["", ELSEWHERE])) + name}
+    contract["source"] = draw(st.sampled_from(["exports", "exports", "scan", "stream"]))
+    stream = draw(st.sampled_from(["", "dynamodb", "changes", "other.changes", STREAM_ARN]))
+    if contract["source"] == "stream":
+        stream = stream or "changes"
+    contract["stream"] = stream
+    if contract["source"] == "exports":
+        if draw(st.booleans()):
+            place = {
+                "bucket": "exports-elsewhere",
+                "prefix": draw(PREFIXES),
+                "kms_key": draw(st.sampled_from([None, KEY, "id"])),
+            }
+            contract["export"] = place
+        if stream not in {"", "dynamodb"} and draw(st.booleans()):
+            contract["stream"] = {"name": stream, "tail": "materialized_view"}
+        contract["trust"] = draw(st.sampled_from(["dynamodb", "lake"]))
+    return Table.model_validate(contract)
+
+
+@st.composite
+def imports(draw: st.DrawFn, table: str) -> DeclaredImport:
+    """An import into this table."""
+    place = st.sampled_from(["", "/var/files/", "s3://lake-bucket/files/", "s3://other-bucket/in/*.csv"])
+    flags = [draw(st.booleans()) for _ in range(3)]
+    return DeclaredImport(
+        "i",
+        table,
+        draw(place) or "-",
+        draw(place),
+        draw(place).replace("*.csv", ""),
+        *flags,
+    )
+
+
+SIDES = st.builds(
+    Side,
+    table=NAMES | NAMES.map(lambda name: ELSEWHERE + name),
+    region=st.sampled_from(["", ""]),
+    role=st.sampled_from(["", "arn:aws:iam::210987654321:role/reader"]),
+    elsewhere=st.booleans(),
+)
+LOGINS = st.sampled_from(
+    [
+        None,
+        Login(user="loader", database="dev"),
+        Login(secret="redshift/loader", database="dev", staging="s3://lake-bucket/copy"),
+        Login(cluster="main", user="loader", database="dev"),
+        Login(workgroup="main", database="dev"),
+    ]
+)
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Wanted:
+    """A project and a stack for it."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=5, unique_by=str.lower))
+    declared = [draw(tables(name)) for name in names]
+    login = draw(LOGINS)
+    owned = [table.table for table in declared if not table.table.startswith("arn:") and draw(st.booleans())]
+    options = Options(
+        draw(st.sampled_from(["ddb-assets", "x1", "a-stack-of-thirty-one-letters-x"])),
+        existing_bucket=draw(st.booleans()),
+        kms_key=draw(st.sampled_from(["", KEY])),
+        own_tables=tuple(OwnedTable(name, (("pk", "S"), ("sk", "N"))[: draw(st.integers(1, 2))]) for name in owned),
+        own_streams=True,
+        redshift=login is None and draw(st.booleans()),
+        operators=draw(st.booleans()),
+        new_tables=draw(st.sampled_from([(), ("dev-*",), ("dev-*", "test")])),
+        budget=draw(st.booleans()),
+    )
+    return Wanted(
+        Lake("lake-bucket", draw(PREFIXES)),
+        declared,
+        [draw(imports(name)) for name in draw(st.lists(NAMES, max_size=2))],
+        [DeclaredCopy("c", draw(SIDES), draw(SIDES)) for _ in range(draw(st.integers(0, 2)))],
+        login,
+        options,
+    )
