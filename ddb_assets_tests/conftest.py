@@ -66,6 +66,7 @@ LONGEST = (
     "warehouse/test_load.py",
     "warehouse/test_tail.py",
     "test_definitions.py",
+    "infrastructure/test_least_privilege.py",
     "cli/test_busy_aws.py",
     "warehouse/test_load_stream.py",
     "live/test_own_streams.py",

@@ -1,8 +1,8 @@
 """The alarms of a stack, on metrics that AWS publishes, the topic that they go to, and a budget.
 
 Facts: AgeOfOldestUnreplicatedRecord and its like have the dimensions TableName and DelegatedOperation (Amazon DynamoDB
-Developer Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so its silence
-is alarming.
+Developer Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so the alarm
+takes silence for a breach.
 """
 
 from collections.abc import Iterator
