@@ -19,6 +19,9 @@ AS_OF = "DDB_ASSETS_AS_OF"
 AUTOMATION = "DDB_ASSETS_AUTOMATION"
 ICEBERG = "DDB_ASSETS_ICEBERG"
 PRICES = "DDB_ASSETS_PRICES"
+ALERTS = "DDB_ASSETS_ALERTS"
+SLACK_TOKEN = "DDB_ASSETS_SLACK_TOKEN"  # noqa: S105 -- the setting's name
+UI = "DDB_ASSETS_UI"
 LAKE_FORMAT = "DDB_ASSETS_LAKE_FORMAT"
 
 
@@ -45,6 +48,11 @@ def is_iceberg_lake() -> bool:
     if said not in {"parquet", "iceberg"}:
         raise SettingError(f"{LAKE_FORMAT} is {said!r}: write parquet, or iceberg")
     return said == "iceberg"
+
+
+def optional(name: str) -> str:
+    """The value of an environment variable; empty when it is not set."""
+    return os.environ.get(name, "").strip()
 
 
 def setting(name: str, meaning: str) -> str:

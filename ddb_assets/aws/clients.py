@@ -70,6 +70,10 @@ class AWS:
         """A client for the Glue Data Catalog."""
         return self._client("glue")
 
+    def sns(self, topic: str) -> Any:
+        """A client of SNS for the Region of this topic's ARN."""
+        return self._client("sns", _region_of(topic))
+
     def sqs(self) -> Any:
         """A client for SQS."""
         return self._client("sqs")

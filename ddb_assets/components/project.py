@@ -21,6 +21,7 @@ from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.orchestration.metadata import asset_key
 
 
 class TableDeclaration(dg.Component):
@@ -48,13 +49,14 @@ class CopyDeclaration(dg.Component):
 class Project:
     """The components of a project's tables in the order of their folders, and the edges between all that it declares.
 
-    `first` is the component of the first table. It is None for a component that is loaded by itself, in Python: what all
-    tables share is then up to its project.
+    `writers` are the assets of the imports and copies. `first` is the component of the first table. It is None for a component
+    that is loaded by itself, in Python: what all tables share is then up to its project.
     """
 
     declared: Sequence[TableDeclaration]
     edges: Edges
     first: TableDeclaration | None
+    writers: Sequence[dg.AssetKey] = ()
 
     @classmethod
     def of(cls, context: dg.ComponentLoadContext, own: dg.Component) -> "Project":
@@ -75,7 +77,8 @@ class Project:
         tables = [component.table for component in declared]
         imports = {component.name: component.into for component in found if isinstance(component, ImportDeclaration)}
         copies = {component.name: component.config for component in found if isinstance(component, CopyDeclaration)}
-        return cls(declared, edges(tables, imports, copies), declared[0] if whole and declared else None)
+        writers = [*(asset_key("import", name) for name in imports), *(asset_key("copy", name) for name in copies)]
+        return cls(declared, edges(tables, imports, copies), declared[0] if whole and declared else None, writers)
 
 
 _KNOWN: WeakKeyDictionary[ComponentTreeStateTracker, Project] = WeakKeyDictionary()

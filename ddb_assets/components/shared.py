@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from ddb_assets.alerts.send import targets
+from ddb_assets.alerts.sensor import alert_sensor
 from ddb_assets.components.project import TableDeclaration
 from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.components.translation import translated
@@ -13,11 +15,14 @@ from ddb_assets.live.streams import streams_of
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys, whole_stages
+from ddb_assets.windows.table_assets import INITIAL_LOAD, all_keys, stage_keys, whole_stages
 
 
-def shared(declared: Sequence[TableDeclaration]) -> dg.Definitions:
-    """The definitions for at least one table. Raises ConfigError when two would be loaded into one table of the warehouse."""
+def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] = ()) -> dg.Definitions:
+    """The definitions for at least one table; `writers` are the assets of imports and copies.
+
+    Raises ConfigError when two tables would be loaded into one table of the warehouse.
+    """
     tables = [component.table for component in declared]
     check_relation_names(tables)
     exported = [key for table in tables for key in stage_keys(table, *whole_stages(table))]
@@ -27,10 +32,21 @@ def shared(declared: Sequence[TableDeclaration]) -> dg.Definitions:
         description="Export every table in full, flatten it and load it into the warehouse.",
     )
     streams = streams_of(tables)
+    followed = [stream_assets(stream, WAREHOUSE.address) for stream in streams]
+    watched = [
+        *(key for table in tables for key in all_keys(table)),
+        *(key for one in followed for key in one.keys),
+        *writers,
+    ]
     own = dg.Definitions(
-        assets=[stream_assets(stream, WAREHOUSE.address) for stream in streams],
+        assets=followed,
         jobs=[job] if exported else [],
-        sensors=[automation(tables), *manifest_sensors(tables), *map(stream_sensor, streams)],
+        sensors=[
+            automation(tables),
+            *manifest_sensors(tables),
+            *map(stream_sensor, streams),
+            *([alert_sensor(watched)] if targets() else []),
+        ],
         resources=RESOURCES,
     )
     for component in declared:

@@ -1,0 +1,131 @@
+"""`ddb_assets_alerts`: looks for runs that failed and checks that began to fail, and sends a message for each.
+
+It reads Dagster's log from where the last tick ended. The cursor moves when all messages of a tick have been sent, so none is
+lost while SNS or Slack cannot be reached; one may arrive twice. Dagster's own sensors of run failures go on after an error.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.event_api import EventRecordsFilter
+from pydantic import BaseModel
+
+from ddb_assets.alerts.message import Alert
+from ddb_assets.alerts.send import sender, targets
+from ddb_assets.resources.aws import AWSResource
+from ddb_assets.settings import UI, optional
+from ddb_assets.windows.automation import sensor_status
+
+NAME = "ddb_assets_alerts"
+EVERY_SECONDS = 60
+AT_MOST = 500
+"""Events that one tick reads. The others wait for the next."""
+_PARTITION = "dagster/partition"
+
+
+class Place(BaseModel):
+    """How far the log was read, and which checks that have no partitions failed then."""
+
+    runs: int
+    checks: int
+    failing: frozenset[str] = frozenset()
+
+
+def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
+    """The sensor for the runs and checks of these assets."""
+    keys = frozenset(own)
+
+    @dg.sensor(
+        name=NAME,
+        minimum_interval_seconds=EVERY_SECONDS,
+        default_status=sensor_status(),
+        description="Sends a message for each run that fails, and for each check that begins to fail, or passes again.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, ddb_aws: AWSResource) -> dg.SensorResult:
+        if context.cursor is None:
+            place = _newest(context.instance)
+            return dg.SensorResult(
+                cursor=place.model_dump_json(), skip_reason=dg.SkipReason("looks at what fails from now on")
+            )
+        place = Place.model_validate_json(context.cursor)
+        runs, place = _failed_runs(context.instance, keys, place)
+        checks, place = _failed_checks(context.instance, keys, place)
+        found = [*runs, *checks]
+        for target in targets() if found else ():
+            send = sender(target, ddb_aws.clients)
+            for alert in found:
+                send(alert)
+        said = f"messages sent: {len(found)}" if found else "nothing has failed"
+        return dg.SensorResult(cursor=place.model_dump_json(), skip_reason=dg.SkipReason(said))
+
+    return alerts
+
+
+def _newest(instance: dg.DagsterInstance) -> Place:
+    def last(event: dg.DagsterEventType) -> int:
+        found = instance.event_log_storage.get_event_records(EventRecordsFilter(event), limit=1)
+        return found[0].storage_id if found else 0
+
+    return Place(runs=last(dg.DagsterEventType.RUN_FAILURE), checks=last(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+
+
+def _after(instance: dg.DagsterInstance, event: dg.DagsterEventType, storage_id: int) -> Any:
+    wanted = EventRecordsFilter(event, after_cursor=storage_id)
+    return instance.event_log_storage.get_event_records(wanted, limit=AT_MOST, ascending=True)
+
+
+def _failed_runs(instance: dg.DagsterInstance, own: frozenset[dg.AssetKey], place: Place) -> tuple[list[Alert], Place]:
+    alerts = []
+    for record in _after(instance, dg.DagsterEventType.RUN_FAILURE, place.runs):
+        place = place.model_copy(update={"runs": record.storage_id})
+        run_id = record.event_log_entry.run_id
+        assets = own & instance.get_asset_keys_for_run(run_id)
+        run = instance.get_run_by_id(run_id)
+        if assets and run:
+            alerts.append(
+                Alert.of(
+                    "run failed",
+                    [key.to_user_string() for key in assets],
+                    partition=run.tags.get(_PARTITION, ""),
+                    reason="\n".join(_reasons(instance, run_id)) or record.event_log_entry.user_message,
+                    link=_link(run_id),
+                )
+            )
+    return alerts, place
+
+
+def _reasons(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
+    """What each failed step says, without the stack. Dagster's own error is around the step's, which says what to do."""
+    for record in instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
+        event = record.event_log_entry.dagster_event
+        error = event.step_failure_data.error if event else None
+        if event and error:
+            yield f"{event.step_key}: {(error.cause or error).message.strip()}"
+
+
+def _failed_checks(
+    instance: dg.DagsterInstance, own: frozenset[dg.AssetKey], place: Place
+) -> tuple[list[Alert], Place]:
+    alerts, failing = [], set(place.failing)
+    for record in _after(instance, dg.DagsterEventType.ASSET_CHECK_EVALUATION, place.checks):
+        place = place.model_copy(update={"checks": record.storage_id})
+        evaluation = record.event_log_entry.dagster_event.event_specific_data
+        if evaluation.asset_key not in own:
+            continue
+        run_id = record.event_log_entry.run_id
+        name = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
+        partition = evaluation.partition or ""
+        known = f"{name} {partition}".strip()
+        if evaluation.passed == (known not in failing):
+            continue  # as it was: a check that runs each hour is told once
+        failing ^= {known}
+        what = "check passes again" if evaluation.passed else f"check failed ({evaluation.severity.value})"
+        reason = "" if evaluation.passed else evaluation.description or ""
+        alerts.append(Alert.of(what, [name], partition=partition, reason=reason, link=_link(run_id)))
+    return alerts, place.model_copy(update={"failing": frozenset(failing)})
+
+
+def _link(run_id: str) -> str:
+    base = optional(UI)
+    return f"{base.rstrip('/')}/runs/{run_id}" if base else f"run {run_id}"
