@@ -9,10 +9,11 @@ import click
 
 from ddb_assets.aws.storage import split_s3
 from ddb_assets.cli.output import print_json, say
+from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.imports.tables.index_config import table_key
 from ddb_assets.infrastructure.document import plain, yaml_text
 from ddb_assets.infrastructure.template import MAX_BODY, template
-from ddb_assets.infrastructure.wanted import Lake, Options, OwnedTable, Wanted
+from ddb_assets.infrastructure.wanted import Catalog, Lake, Options, OwnedTable, Wanted
 from ddb_assets.warehouse.connect import login
 
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
@@ -36,9 +37,11 @@ def options_of(name: str, kms_key: str, own_tables: Iterable[str], new_tables: I
     )
 
 
-def run(project: Path, lake: str, warehouse: str | None, options: Options, *, as_json: bool) -> None:
-    """Prints the template. Raises ConfigError, InfrastructureError, StorageError and WarehouseError."""
-    made = template(wanted(project, lake, warehouse, options))
+def run(
+    project: Path, lake: str, warehouse: str | None, iceberg: str | None, options: Options, *, as_json: bool
+) -> None:
+    """Prints the template. Raises ConfigError, InfrastructureError, IcebergError, StorageError and WarehouseError."""
+    made = template(wanted(project, lake, warehouse, iceberg, options))
     if as_json:
         print_json(plain(made))
         return
@@ -48,7 +51,7 @@ def run(project: Path, lake: str, warehouse: str | None, options: Options, *, as
         say(f"the template has more than {MAX_BODY:,} bytes: deploy it with --s3-bucket", err=True)
 
 
-def wanted(project: Path, lake: str, warehouse: str | None, options: Options) -> Wanted:
+def wanted(project: Path, lake: str, warehouse: str | None, iceberg: str | None, options: Options) -> Wanted:
     """What the project declares, with these places and options."""
     from ddb_assets.components.infrastructure import declared_project
 
@@ -60,8 +63,15 @@ def wanted(project: Path, lake: str, warehouse: str | None, options: Options) ->
         declared.imports,
         declared.copies,
         login(warehouse) if warehouse else None,
+        declared.changes,
+        _catalog(iceberg) if iceberg else None,
         options,
     )
+
+
+def _catalog(url: str) -> Catalog:
+    found = CatalogUrl.parse(url)
+    return Catalog(found.kind, found.namespace, found.location, found.bucket, found.catalog_id)
 
 
 def _owned(text: str) -> OwnedTable:

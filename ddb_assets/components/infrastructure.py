@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddb_assets.changes.chosen import keeps_changes
 from ddb_assets.components.dynamodb_copy import DynamoDBCopy
 from ddb_assets.components.dynamodb_import import DynamoDBImport
 from ddb_assets.components.project import TableDeclaration, declared_components
@@ -14,9 +15,10 @@ from ddb_assets.infrastructure.wanted import DeclaredCopy, DeclaredImport, Side
 
 @dataclass(frozen=True)
 class DeclaredProject:
-    """The tables, imports and copies of a project."""
+    """The tables, imports and copies of a project, and those of its tables whose changes go to Iceberg."""
 
     tables: tuple[Table, ...]
+    changes: tuple[Table, ...]
     imports: tuple[DeclaredImport, ...]
     copies: tuple[DeclaredCopy, ...]
 
@@ -32,9 +34,9 @@ def declared_project(project: Path) -> DeclaredProject:
             f"no YAML of the project at {project.resolve()} declares a table, an import or a copy, so this is probably the "
             "wrong one: name the right one by --project"
         )
-    return DeclaredProject(
-        tuple(found.table for found in tables), tuple(map(_import, imports)), tuple(map(_copy, copies))
-    )
+    contracts = tuple(found.table for found in tables)
+    kept = tuple(filter(keeps_changes, contracts))
+    return DeclaredProject(contracts, kept, tuple(map(_import, imports)), tuple(map(_copy, copies)))
 
 
 def _import(found: DynamoDBImport) -> DeclaredImport:
@@ -48,6 +50,7 @@ def _import(found: DynamoDBImport) -> DeclaredImport:
         if_not_exists=declared.mode == "if-not-exists",
         require_pitr=declared.require_pitr,
         report_extra=declared.report_extra,
+        bulk_put=declared.bulk_put.staging if declared.bulk_put else None,
     )
 
 

@@ -16,6 +16,7 @@ from ddb_assets.infrastructure.arns import (
     stream_arn,
     table_arn,
 )
+from ddb_assets.infrastructure.catalog_rights import appended
 from ddb_assets.infrastructure.lake_rights import reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
@@ -89,6 +90,11 @@ def _load(wanted: Wanted) -> Iterator[Statement]:
     if wanted.tables:
         yield from writes(wanted, "parquet", CHECK) if wanted.in_redshift else reads(wanted, "parquet")
         yield from _login(wanted)
+
+
+def _changes(wanted: Wanted) -> Iterator[Statement]:
+    if wanted.changes:
+        yield from appended(wanted)
 
 
 def _stream(wanted: Wanted) -> Iterator[Statement]:
@@ -181,6 +187,7 @@ _STAGES: Mapping[str, Rights] = {
     "export": _export,
     "flatten": _flatten,
     "load": _load,
+    "changes": _changes,
     "stream": _stream,
     "scan": _scan,
     "import": _import,

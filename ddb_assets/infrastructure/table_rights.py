@@ -57,6 +57,12 @@ def imported(wanted: Wanted, declared: DeclaredImport) -> Iterator[Statement]:
         yield allow("dynamodb: DescribeContinuousBackups", table)
     if declared.keep_before:
         yield allow("dynamodb: PutItem DeleteItem", table)
+    if declared.bulk_put is not None:
+        yield allow("dynamodb: StartBulkPutItems", table)
+        yield allow("dynamodb: DescribeBulkOperation", f"{table}/bulk-operation/*")
+        yield allow("dynamodb: ListBulkOperations", ANY)
+        staging = declared.bulk_put or f"{wanted.lake.uri}/imports"
+        yield from writes_at(wanted, f"{staging}/", "PutObject AbortMultipartUpload DeleteObject")
     yield from reads_at(wanted, declared.source)
     yield from writes_at(wanted, declared.rejects)
     yield from writes_at(wanted, declared.keep_before)

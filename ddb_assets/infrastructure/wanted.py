@@ -54,6 +54,8 @@ class DeclaredImport:
     if_not_exists: bool = False
     require_pitr: bool = False
     report_extra: bool = False
+    bulk_put: str | None = None
+    """Where items are staged for DynamoDB to put them, `""` for the lake; None if the process writes them."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,21 @@ class Login:
 
 
 @dataclass(frozen=True)
+class Catalog:
+    """Where Iceberg tables are: the `kind` of catalog (file, glue, s3tables, rest) and its namespace.
+
+    `location` is the URI below which the tables' files lie, `bucket` the ARN of a table bucket, `account` that of another
+    account's Glue.
+    """
+
+    kind: str
+    namespace: str = ""
+    location: str = ""
+    bucket: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True)
 class OwnedTable:
     """A table that the stack makes: its name, and its key attributes with their types (S, N, B)."""
 
@@ -108,6 +125,7 @@ class Options:
     kms_key: str = ""
     own_tables: tuple[OwnedTable, ...] = ()
     own_streams: bool = False
+    own_database: bool = False
     redshift: bool = False
     operators: bool = False
     new_tables: tuple[str, ...] = ()
@@ -116,13 +134,18 @@ class Options:
 
 @dataclass(frozen=True)
 class Wanted:
-    """All of it. `login` is None for a warehouse that is not Redshift. Raises InfrastructureError for names that collide."""
+    """All of it. `login` is None for a warehouse that is not Redshift; `changes` are the tables whose changes go to Iceberg.
+
+    Raises InfrastructureError for names that collide.
+    """
 
     lake: Lake
     tables: Sequence[Table] = ()
     imports: Sequence[DeclaredImport] = ()
     copies: Sequence[DeclaredCopy] = ()
     login: Login | None = None
+    changes: Sequence[Table] = ()
+    catalog: Catalog | None = None
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
@@ -141,6 +164,11 @@ class Wanted:
         names = [owned.name for owned in self.options.own_tables]
         if len(set(names)) != len(names):
             raise InfrastructureError(f"a table is to be owned twice: {', '.join(sorted(names))}")
+        if self.options.own_database and (self.catalog is None or self.catalog.kind != "glue"):
+            raise InfrastructureError(
+                "the stack can only make a database of Glue, and the catalog of Iceberg tables is another one: write it as "
+                "iceberg://glue/DATABASE?location=s3://…"
+            )
         if self.options.redshift and self.login is not None:
             raise InfrastructureError(
                 "the stack cannot make a Redshift workgroup, because the setting of the warehouse names one that exists: leave "

@@ -1,4 +1,7 @@
-"""Redshift Serverless, if the stack shall make it: a namespace, which keeps the data, and a workgroup, which computes."""
+"""Redshift Serverless, if the stack shall make it: a namespace, which keeps the data, and a workgroup, which computes.
+
+And the database of Glue that knows the Iceberg tables of changes.
+"""
 
 from typing import Any
 
@@ -13,9 +16,10 @@ SUBNETS, SECURITY_GROUPS, CAPACITY = "SubnetIds", "SecurityGroupIds", "BaseCapac
 
 
 def warehouse(wanted: Wanted) -> Resources:
-    """The namespace and the workgroup."""
+    """The namespace and the workgroup, and the database."""
+    found = _database(wanted)
     if not wanted.options.redshift:
-        return {}
+        return found
     name = wanted.options.name
     copy = attribute(f"{role_id(COPY)}.Arn")
     namespace = {
@@ -38,10 +42,19 @@ def warehouse(wanted: Wanted) -> Resources:
         "ConfigParameters": [{"ParameterKey": "require_ssl", "ParameterValue": "true"}],
         "Tags": tags(wanted),
     }
-    return {
+    return found | {
         "WarehouseNamespace": resource("AWS::RedshiftServerless::Namespace", namespace, kept=True),
         "Warehouse": resource("AWS::RedshiftServerless::Workgroup", workgroup),
     }
+
+
+def _database(wanted: Wanted) -> Resources:
+    catalog = wanted.catalog
+    if catalog is None or not wanted.options.own_database:
+        return {}
+    database = {"Name": catalog.namespace, "LocationUri": f"{catalog.location}/{catalog.namespace}"}
+    properties = {"CatalogId": catalog.account or ref("AWS::AccountId"), "DatabaseInput": database}
+    return {"IcebergDatabase": resource("AWS::Glue::Database", properties, kept=True)}
 
 
 def parameters(wanted: Wanted) -> dict[str, Any]:

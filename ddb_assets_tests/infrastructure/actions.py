@@ -45,7 +45,7 @@ Found = Iterator[tuple[str, str, str]]
 
 
 def _dynamodb(operation: str, params: Any) -> Found:
-    if operation in {"ListTables", "ListBackups", "ListExports", "ListImports"}:
+    if operation in {"ListBulkOperations", "ListTables", "ListBackups", "ListExports", "ListImports"}:
         yield "dynamodb", operation, STAR
         return
     if "RequestItems" in params:
@@ -67,7 +67,7 @@ def _dynamodb(operation: str, params: Any) -> Found:
         return
     if "Tags" in params:
         yield "dynamodb", "TagResource", _arn("dynamodb", f"table/{params['TableName']}", params["TableName"])
-    for name in ("ExportArn", "ImportArn", "BackupArn", "ResourceArn", "TableArn", "TableName"):
+    for name in ("ExportArn", "ImportArn", "BulkOperationArn", "BackupArn", "ResourceArn", "TableArn", "TableName"):
         if name in params:
             yield "dynamodb", operation, _arn("dynamodb", f"table/{params[name]}", params[name])
             return
@@ -115,6 +115,14 @@ def _secrets(operation: str, params: Any) -> Found:
     yield "secretsmanager", operation, _arn("secretsmanager", f"secret:{params['SecretId']}-AbCdEf", params["SecretId"])
 
 
+def _glue(operation: str, params: Any) -> Found:
+    database = params.get("DatabaseName") or params.get("Name") or params["DatabaseInput"]["Name"]
+    yield from (("glue", operation, _arn("glue", place, place)) for place in ("catalog", f"database/{database}"))
+    if "Table" in operation:
+        name = params["TableInput"]["Name"] if "TableInput" in params else params["Name"]
+        yield "glue", operation, _arn("glue", f"table/{database}/{name}", name)
+
+
 def _redshift(operation: str, params: Any) -> Found:
     cluster = params["ClusterIdentifier"]
     if operation == "DescribeClusters":
@@ -134,11 +142,23 @@ def _arn(service: str, place: str, named: str) -> str:
     return named if named.startswith("arn:") else f"arn:aws:{service}:{REGION}:{ACCOUNT}:{place}"
 
 
+METHODS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject", "POST": "PutObject"}
+
+
+def asked_by_http(method: str, path: str, query: str) -> list[Asked]:
+    """The same for a request to S3 that a client other than botocore makes: `/bucket/key`."""
+    bucket, _, key = path.removeprefix("/").partition("/")
+    if "delete" in query.split("&"):
+        raise KeyError("DeleteObjects by another client than botocore")
+    return asked("s3", METHODS[method] if key else "ListObjectsV2", {"Bucket": bucket} | ({"Key": key} if key else {}))
+
+
 _RESOURCES = {
     "dynamodb": _dynamodb,
     "dynamodbstreams": _streams,
     "kinesis": _kinesis,
     "s3": _s3,
+    "glue": _glue,
     "sqs": _sqs,
     "logs": _logs,
     "secretsmanager": _secrets,

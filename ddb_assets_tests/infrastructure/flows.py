@@ -20,6 +20,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.windows import Window
 from ddb_assets.copies.following import follow as copies_follow
 from ddb_assets.definitions import build_defs
+from ddb_assets.imports.bulk_put import writer
+from ddb_assets.imports.bulk_put.calls import BulkPutCalls
 from ddb_assets.imports.tables import new_table
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -28,7 +30,7 @@ from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import WAREHOUSE
+from ddb_assets.settings import ICEBERG, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.infrastructure.recorder import Recorder, recording
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -41,10 +43,11 @@ YAML = {
     "events": "DynamoDBTable",
     "prices": "DynamoDBImport",
     "new_prices": "DynamoDBImport",
+    "bulk_prices": "DynamoDBImport",
     "orders_copy": "DynamoDBCopy",
 }
 ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "orders": {"table": "Orders", "stream": "orders-cdc", "nested": {"items": "child"}},
+    "orders": {"table": "Orders", "stream": "orders-cdc", "nested": {"items": "child"}, "lake": "iceberg"},
     "customers": {
         "table": "Customers",
         "stream": "dynamodb",
@@ -72,6 +75,13 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
         "source": "s3://ddb-assets-sandbox/files/p*s.csv",
         "mode": "if-not-exists",
         "max_rejects": 100,
+    },
+    "bulk_prices": {
+        "name": "bulk_prices",
+        "table": "Products",
+        "source": "s3://ddb-assets-sandbox/files/prices.csv",
+        "max_rejects": 100,
+        "bulk_put": {"staging": "s3://ddb-assets-sandbox/staging"},
     },
     "orders_copy": {
         "name": "orders_copy",
@@ -163,11 +173,13 @@ def world(folder: Path) -> Iterator[World]:
     ):
         patch.syspath_prepend(folder)
         patch.setattr(new_table, "FIRST_LOOK", 0.05)
+        patch.setattr(writer, "FIRST_LOOK", 0.05)
         patch.setattr(copies_follow, "EVERY", 0.05)
         patch.setattr(copies_follow, "QUIET", 0.25)
         _furnish(sandbox)
         with _redshift(sandbox, recorder) as redshift:
             place = redshift.url.partition("@")[2]
+            patch.setenv(ICEBERG, f"iceberg://glue/shop?location=s3://{demo.BUCKET}/tables")
             patch.setenv(WAREHOUSE, f"redshift://{place}?sslmode=disable&secret={SECRET}")
             project = written_project(folder)
             with own_chain(sandbox, build_defs(project), folder / "state") as chain:
@@ -215,6 +227,7 @@ def whole(world: World) -> None:
         world.run("export", f"exports/{table}_full_export", config=as_of)
         world.run("flatten", *(f"parquet/{name}_full_parquet" for name in relations))
         world.run("load", *(f"loads/{name}_initial_load" for name in relations))
+    world.run("changes", *(f"iceberg/{name}_initial_changes" for name in EXPORTED["orders"]))
     world.call("load", "check-warehouse", "--lake", world.lake)
 
 
@@ -225,6 +238,7 @@ def windows(world: World) -> None:
         world.run("export", f"exports/{table}_window_export", partition=window)
         world.run("flatten", *(f"parquet/{name}_window_parquet" for name in relations), partition=window)
         world.run("load", *(f"warehouse/{name}" for name in relations), partition=window)
+    world.run("changes", *(f"iceberg/{name}__changes" for name in EXPORTED["orders"]), partition=window)
     world.chain.export(hours_ago(3))
     with world.recorder.acting_as("export"):
         assert Ticks(world.chain).tick().asset_events
@@ -279,6 +293,9 @@ def imports(world: World) -> None:
     """Declared imports, and an undo of what the first one replaced."""
     world.run("import", "imports/prices", config={"write": True})
     world.run("import", "imports/new_prices", config={"write": True})
+    world.run("import", "imports/bulk_prices", config={"write": True})
+    with world.recorder.acting_as("import"):  # as one does that was killed
+        assert BulkPutCalls(AWS().dynamodb()).find("no such token", BEGUN) is None
     (kept,) = {entry.uri.rpartition("/")[0] for entry in world.redshift.storage.list(f"s3://{demo.BUCKET}/kept")}
     world.call("import", "undo", kept)
 

@@ -1,9 +1,11 @@
-"""Records every request that botocore signs: by whose access key, which action, on which resources, with which conditions.
+"""Records every request to AWS: by whose access key, which action, on which resource.
 
-A request belongs to the access key that signs it, so threads and servers of this process are told apart.
+A request belongs to the access key that signs it, so threads and servers of this process are told apart. botocore's hooks see
+what botocore signs, and the sandbox sees the requests of Arrow, which reads and writes the files of Iceberg tables.
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +14,9 @@ from typing import Any
 
 import pytest
 from botocore import handlers
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
-from ddb_assets_tests.infrastructure.actions import Asked, asked
+from ddb_assets_tests.infrastructure.actions import Asked, asked, asked_by_http
 
 
 @dataclass
@@ -35,6 +38,14 @@ class Recorder:
             with self._lock:
                 self.by_key[key].update(found)
 
+    def keep_arrows(self, environ: Mapping[str, Any]) -> None:
+        """A request as the sandbox gets it; those of botocore are known."""
+        signed = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        if signed and signed[1] in self.by_key and "botocore" not in environ.get("HTTP_USER_AGENT", "").lower():
+            place = (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", ""))
+            with self._lock:
+                self.by_key[signed[1]].update(asked_by_http(*place))
+
     @contextmanager
     def acting_as(self, key: str, **more: str) -> Iterator[None]:
         """An environment in which new sessions sign with this access key."""
@@ -55,7 +66,15 @@ def recording() -> Iterator[Recorder]:
         ("before-parameter-build", recorder.keep_parameters),
         ("before-sign", recorder.keep_signer),
     ]
+    answer = DomainDispatcherApplication.__call__
+
+    def seen(app: Any, environ: Any, start_response: Any) -> Any:
+        recorder.keep_arrows(environ)
+        return answer(app, environ, start_response)
+
     try:
-        yield recorder
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DomainDispatcherApplication, "__call__", seen)
+            yield recorder
     finally:
         handlers.BUILTIN_HANDLERS[:] = known

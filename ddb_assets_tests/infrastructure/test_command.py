@@ -12,7 +12,7 @@ from ddb_assets.infrastructure.alarms import EMAIL
 from ddb_assets.infrastructure.resources import KEPT
 from ddb_assets.infrastructure.roles import PRINCIPALS
 from ddb_assets.sandbox.demo import TABLES
-from ddb_assets.settings import LAKE, WAREHOUSE
+from ddb_assets.settings import ICEBERG, LAKE, LAKE_FORMAT, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.infrastructure.documented import POLICY, shown
 from ddb_assets_tests.infrastructure.flows import written_project
@@ -24,6 +24,8 @@ DEMO = {
     "everything.yaml": (
         "--own-table=Orders=orderId:S",
         "--own-streams",
+        "--iceberg=iceberg://glue/shop?location=s3://my-bucket/tables",
+        "--own-database",
         "--redshift",
         "--operators",
         "--new-tables=dev-*",
@@ -46,7 +48,7 @@ def page(root: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (LAKE, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START"):
+    for name in (ICEBERG, LAKE_FORMAT, LAKE, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -60,6 +62,7 @@ def test_the_templates_of_the_demo_tables_are_what_the_command_prints(
 ) -> None:
     if name == "everything.yaml":
         monkeypatch.setenv("DDB_ASSETS_DEMO_STREAM", "orders-cdc")
+        monkeypatch.setenv(LAKE_FORMAT, "iceberg")
     text = (root / "infra" / name).read_text()
     assert text == printed(root, *DEMO[name])
     assert all(f"table/{table.name}" in text for table in TABLES)
@@ -76,7 +79,7 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
     found = read(printed(project))
     roles = {name for name in found["Resources"] if name.startswith("Role")}
     assert roles == {
-        f"Role{one}" for one in ("Dagster", "Export", "Flatten", "Load", "Stream", "Scan", "Import", "Copy")
+        f"Role{one}" for one in ("Dagster", "Export", "Flatten", "Load", "Changes", "Stream", "Scan", "Import", "Copy")
     }
     alarms = [one["Properties"] for one in found["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {"orders-cdc", "products-cdc"} <= {
@@ -95,6 +98,8 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
         (("--kms-key", "alias/mine"), 2, "'alias/mine' is not the ARN of a KMS key"),
         (("--new-tables", "*"), 2, "'*' is not the name of a table"),
         (("--warehouse", "mysql://x"), 1, "is not the URL of a warehouse"),
+        (("--iceberg", "iceberg://glue"), 1, "lacks location"),
+        (("--own-database",), 1, "the stack can only make a database of Glue"),
         (("--redshift", "--warehouse", "redshift://me@host/dev"), 1, "names one that exists"),
         (("--project", "/"), 1, "is not in a Dagster project"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.components.infrastructure import declared_project
 from ddb_assets.infrastructure.policies import DAGSTER, STAGES, policies
-from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
+from ddb_assets.infrastructure.wanted import Catalog, Lake, Login, Options, Wanted
 from ddb_assets.sandbox import demo
 from ddb_assets_tests.infrastructure.actions import Asked
 from ddb_assets_tests.infrastructure.flows import FLOWS, SECRET, world
@@ -23,6 +23,8 @@ NOT_CALLED = {
     "kms:": "S3 and DynamoDB encrypt and decrypt with the rights of the caller",
     "s3:AbortMultipartUpload": "ends an upload in pieces that failed",
     "s3:ListBucket": "S3 says 403 instead of 404 for a missing file to those who may not list",
+    "import s3:GetObject": BY_AWS,
+    "changes s3:DeleteObject": "deletes metadata after a hundred commits, and the files of a commit that failed",
     "export s3:PutObject": BY_AWS,
     "export s3:PutObjectAcl": BY_AWS,
     "new-table s3:GetObject": BY_AWS,
@@ -55,6 +57,8 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
             declared.imports,
             declared.copies,
             Login(secret=SECRET),
+            declared.changes,
+            Catalog("glue", "shop", f"s3://{demo.BUCKET}/tables"),
             Options(operators=True, new_tables=("dev-*",)),
         )
         storage = Storage(one.sandbox.s3())

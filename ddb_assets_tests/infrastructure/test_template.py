@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.document import plain, yaml_text
@@ -26,6 +26,7 @@ DATA = {
     "AWS::DynamoDB::Table",
     "AWS::Kinesis::Stream",
     "AWS::RedshiftServerless::Namespace",
+    "AWS::Glue::Database",
 }
 """What has data, or without which data cannot be read."""
 NAMED = (
@@ -39,17 +40,20 @@ NAMED = (
     "AliasName",
     "Name",
 )
+NEWER = ("startbulkputitems", "describebulkoperation", "listbulkoperations")
+"""Actions that cfn-lint does not know yet."""
 LAKE = Lake("lake-bucket", "dynamodb")
 
 
 def findings(text: str) -> list[str]:
     """What cfn-lint finds in a template, with its advice. I4010 is about descriptions for machines."""
     told = ManualArgs(regions=["us-east-1", "eu-west-1"], include_checks=["I"], ignore_checks=["I4010"])
-    return [f"{found.rule.id}: {found.message}" for found in lint(text, config=told)]
+    found = [f"{one.rule.id}: {one.message}"[:200] for one in lint(text, config=told)]
+    return [one for one in found if not any(f"'{action}' is not one of" in one for action in NEWER)]
 
 
 @pytest.mark.slow
-@settings(max_examples=3, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # it is slow to shrink
 @given(projects())
 def test_cfn_lint_finds_nothing(wanted: Wanted) -> None:
     assert findings(yaml_text(template(wanted))) == []

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.wanted import (
+    Catalog,
     DeclaredCopy,
     DeclaredImport,
     Lake,
@@ -50,14 +51,16 @@ def tables(draw: st.DrawFn, name: str) -> Table:
 def imports(draw: st.DrawFn, table: str) -> DeclaredImport:
     """An import into this table."""
     place = st.sampled_from(["", "/var/files/", "s3://lake-bucket/files/", "s3://other-bucket/in/*.csv"])
-    flags = [draw(st.booleans()) for _ in range(3)]
+    flags = {name: draw(st.booleans()) for name in ("if_not_exists", "require_pitr", "report_extra")}
+    staging = draw(st.sampled_from([None, "", "s3://other-bucket/staging"]))
     return DeclaredImport(
         "i",
         table,
         draw(place) or "-",
         draw(place),
         draw(place).replace("*.csv", ""),
-        *flags,
+        **flags,
+        bulk_put=staging,
     )
 
 
@@ -77,6 +80,16 @@ LOGINS = st.sampled_from(
         Login(workgroup="main", database="dev"),
     ]
 )
+CATALOGS = st.sampled_from(
+    [
+        None,
+        Catalog("file", "ddb_assets", "/var/tables"),
+        Catalog("glue", "shop", "s3://lake-bucket/tables"),
+        Catalog("glue", "shop", "s3://other-bucket/tables", account="210987654321"),
+        Catalog("s3tables", "shop", bucket="arn:aws:s3tables:eu-west-1:123456789012:bucket/tables"),
+        Catalog("rest", "shop"),
+    ]
+)
 
 
 @st.composite
@@ -84,7 +97,7 @@ def projects(draw: st.DrawFn) -> Wanted:
     """A project and a stack for it."""
     names = draw(st.lists(NAMES, min_size=1, max_size=5, unique_by=str.lower))
     declared = [draw(tables(name)) for name in names]
-    login = draw(LOGINS)
+    login, catalog = draw(LOGINS), draw(CATALOGS)
     owned = [table.table for table in declared if not table.table.startswith("arn:") and draw(st.booleans())]
     options = Options(
         draw(st.sampled_from(["ddb-assets", "x1", "a-stack-of-thirty-one-letters-x"])),
@@ -92,6 +105,7 @@ def projects(draw: st.DrawFn) -> Wanted:
         kms_key=draw(st.sampled_from(["", KEY])),
         own_tables=tuple(OwnedTable(name, (("pk", "S"), ("sk", "N"))[: draw(st.integers(1, 2))]) for name in owned),
         own_streams=True,
+        own_database=bool(catalog and catalog.kind == "glue" and draw(st.booleans())),
         redshift=login is None and draw(st.booleans()),
         operators=draw(st.booleans()),
         new_tables=draw(st.sampled_from([(), ("dev-*",), ("dev-*", "test")])),
@@ -103,5 +117,7 @@ def projects(draw: st.DrawFn) -> Wanted:
         [draw(imports(name)) for name in draw(st.lists(NAMES, max_size=2))],
         [DeclaredCopy("c", draw(SIDES), draw(SIDES)) for _ in range(draw(st.integers(0, 2)))],
         login,
+        [table for table in declared if table.source != "stream"] if catalog else [],
+        catalog,
         options,
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from ddb_assets.cli.commands.shared import FOLDER, json_option
-from ddb_assets.settings import LAKE, WAREHOUSE
+from ddb_assets.iceberg.url import ICEBERG_FORM
+from ddb_assets.settings import ICEBERG, LAKE, WAREHOUSE
 from ddb_assets.warehouse.url import FORMS
 
 
@@ -33,6 +34,13 @@ from ddb_assets.warehouse.url import FORMS
     help=f"{FORMS}. It says how the process logs in.",
 )
 @click.option(
+    "--iceberg",
+    envvar=ICEBERG,
+    show_envvar=True,
+    metavar="URL",
+    help=f"The catalog of Iceberg tables: {ICEBERG_FORM}.",
+)
+@click.option(
     "--name",
     default="ddb-assets",
     show_default=True,
@@ -50,6 +58,7 @@ from ddb_assets.warehouse.url import FORMS
     help="Make this table, with point-in-time recovery; may be repeated. Types are S, N and B.",
 )
 @click.option("--own-streams", is_flag=True, help="Make the Kinesis data streams that tables name.")
+@click.option("--own-database", is_flag=True, help="Make the database of Glue that --iceberg names.")
 @click.option("--redshift", is_flag=True, help="Make a warehouse: a namespace and a workgroup of Redshift Serverless.")
 @click.option("--operators", is_flag=True, help="Make roles that restore deleted tables and switch on streams.")
 @click.option(
@@ -65,11 +74,13 @@ def command(
     project: Path,
     lake: str,
     warehouse: str | None,
+    iceberg: str | None,
     name: str,
     existing_bucket: bool,
     kms_key: str,
     own_tables: tuple[str, ...],
     own_streams: bool,
+    own_database: bool,
     redshift: bool,
     operators: bool,
     new_tables: tuple[str, ...],
@@ -90,8 +101,9 @@ def command(
         new_tables,
         existing_bucket=existing_bucket,
         own_streams=own_streams,
+        own_database=own_database,
         redshift=redshift,
         operators=operators,
         budget=budget,
     )
-    run(project, lake, warehouse, options, as_json=as_json)
+    run(project, lake, warehouse, iceberg, options, as_json=as_json)

@@ -1,0 +1,44 @@
+"""The rights to the Iceberg tables of changes: their files, and the catalog that knows them.
+
+Facts: AWS Glue Developer Guide, "Specifying AWS Glue resource ARNs": an action on a table needs its catalog and database too.
+"""
+
+from collections.abc import Iterator
+
+from ddb_assets.infrastructure.arns import ARN, HERE, literal
+from ddb_assets.infrastructure.lake_rights import reads, writes_at
+from ddb_assets.infrastructure.statement import Statement, allow
+from ddb_assets.infrastructure.wanted import Catalog, Wanted
+
+FILES = "PutObject AbortMultipartUpload DeleteObject"
+DATABASE = "GetDatabase CreateDatabase"
+TABLES = "GetTable CreateTable UpdateTable"
+OF_BUCKET = "s3tables: GetTableBucket CreateNamespace GetNamespace CreateTable"
+OF_TABLES = (
+    "s3tables: GetTable GetTableMetadataLocation UpdateTableMetadataLocation GetTableData PutTableData CreateTable"
+)
+
+
+def appended(wanted: Wanted) -> Iterator[Statement]:
+    """Reading Parquet, and appending it to the tables of changes."""
+    yield from reads(wanted, "parquet")
+    catalog = wanted.catalog or Catalog("file", location=f"{wanted.lake.uri}/iceberg")
+    yield from writes_at(wanted, catalog.location and f"{catalog.location}/", FILES)
+    if catalog.kind == "glue":
+        yield from _glue(catalog)
+    if catalog.kind == "s3tables":
+        bucket = literal(catalog.bucket)
+        yield allow(OF_BUCKET, bucket)
+        yield allow(OF_TABLES, f"{bucket}/table/*")
+
+
+def glue_arn(catalog: Catalog, place: str) -> str:
+    """The ARN of something in the Glue Data Catalog of the account, or of the account that the URL names."""
+    home = f"${{AWS::Region}}:{catalog.account}" if catalog.account else HERE
+    return f"{ARN}:glue:{home}:{place}"
+
+
+def _glue(catalog: Catalog) -> Iterator[Statement]:
+    database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+    yield allow(f"glue: {DATABASE}", *database)
+    yield allow(f"glue: {TABLES}", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
