@@ -30,6 +30,7 @@ WORKGROUP = "${Warehouse.Workgroup.WorkgroupArn}"
 WORKGROUP_PARAMETER = "WorkgroupArn"
 """The parameter for the ARN of a workgroup that exists; it contains an id that the name does not tell."""
 QUEUE = "${ExportEvents.Arn}"
+TOPIC = "${AlarmTopic}"
 CHECK = "_ddb_check"
 """The folder of the lake in which `ddb-assets check-warehouse` works."""
 
@@ -123,6 +124,12 @@ def _copy(wanted: Wanted) -> Iterator[Statement]:
         yield from copied(wanted, declared)
 
 
+def _alerts(wanted: Wanted) -> Iterator[Statement]:
+    """Telling the topic of the alarms what Dagster's runs and checks say."""
+    if wanted.tables or wanted.imports or wanted.copies:
+        yield allow("sns: Publish", TOPIC)
+
+
 def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
     """COPY from the lake, and the streams that Redshift reads itself."""
     if not wanted.in_redshift:
@@ -192,6 +199,7 @@ _STAGES: Mapping[str, Rights] = {
     "scan": _scan,
     "import": _import,
     "copy": _copy,
+    "alerts": _alerts,
 }
 _OTHERS: Mapping[str, Rights] = {
     "new-table": _new_table,

@@ -66,6 +66,7 @@ def _outputs(wanted: Wanted) -> dict[str, Any]:
         "Lake": _output("DDB_ASSETS_LAKE", wanted.lake.uri),
         "ExportEventsUrl": _output("DDB_ASSETS_EXPORT_EVENTS", ref("ExportEvents")),
     }
+    found["AlarmTopicArn"] = _output("DDB_ASSETS_ALERTS", ref("AlarmTopic"))
     if wanted.options.redshift:
         url = f"redshift:///{warehouse.DATABASE}?workgroup=${{Warehouse}}&region=${{AWS::Region}}&iam_role=default"
         found["WarehouseUrl"] = _output("DDB_ASSETS_WAREHOUSE", sub(url))

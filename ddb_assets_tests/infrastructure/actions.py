@@ -106,6 +106,10 @@ def _sqs(operation: str, params: Any) -> Found:
     yield "sqs", operation.removesuffix("Batch"), _arn("sqs", name, name)
 
 
+def _sns(operation: str, params: Any) -> Found:
+    yield "sns", operation, params["TopicArn"]
+
+
 def _logs(operation: str, params: Any) -> Found:
     place = f"log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"
     yield "logs", operation, _arn("logs", place, place)
@@ -159,6 +163,7 @@ _RESOURCES = {
     "kinesis": _kinesis,
     "s3": _s3,
     "glue": _glue,
+    "sns": _sns,
     "sqs": _sqs,
     "logs": _logs,
     "secretsmanager": _secrets,

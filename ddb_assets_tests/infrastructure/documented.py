@@ -18,6 +18,7 @@ PLACE = {
     "AWS::Region": "eu-west-1",
     "AWS::AccountId": "123456789012",
     "ExportEvents.Arn": "arn:aws:sqs:eu-west-1:123456789012:ddb-assets-exports",
+    "AlarmTopic": "arn:aws:sns:eu-west-1:123456789012:data-alerts",
     "WorkgroupArn": "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/ID",
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/KEY"

@@ -30,7 +30,7 @@ from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import ICEBERG, WAREHOUSE
+from ddb_assets.settings import ALERTS, ICEBERG, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.infrastructure.recorder import Recorder, recording
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -106,6 +106,7 @@ BY_BADGE: dict[str, Any] = {
     ],
 }
 SECRET = "redshift/loader"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:ddb-assets-alarms"
 KINESIS = "arn:aws:kinesis:us-east-1:123456789012:stream/"
 
 
@@ -179,6 +180,7 @@ def world(folder: Path) -> Iterator[World]:
         _furnish(sandbox)
         with _redshift(sandbox, recorder) as redshift:
             place = redshift.url.partition("@")[2]
+            patch.setenv(ALERTS, TOPIC)
             patch.setenv(ICEBERG, f"iceberg://glue/shop?location=s3://{demo.BUCKET}/tables")
             patch.setenv(WAREHOUSE, f"redshift://{place}?sslmode=disable&secret={SECRET}")
             project = written_project(folder)
@@ -204,6 +206,8 @@ def _furnish(sandbox: Sandbox) -> None:
     dynamodb.create_table(TableName=demo.COPY, **BY_BADGE)
     sandbox.enable_recovery("Products", BEGUN - timedelta(days=2))
     sandbox.s3().create_bucket(Bucket="elsewhere")
+    sns = boto3.client("sns", endpoint_url=sandbox.endpoint_url, region_name="us-east-1")
+    assert sns.create_topic(Name="ddb-assets-alarms")["TopicArn"] == TOPIC
     sandbox.s3().put_object(Bucket=demo.BUCKET, Key="files/prices.csv", Body=PRICES.encode())
 
 
@@ -300,6 +304,23 @@ def imports(world: World) -> None:
     world.call("import", "undo", kept)
 
 
+def whole_process(world: World) -> None:
+    """A run that fails, and the sensor that tells it; what all tables cost."""
+    sensor = world.chain.definitions.resolve_sensor_def("ddb_assets_alerts")
+
+    def ticked(cursor: str | None) -> dg.SensorResult:
+        with world.recorder.acting_as("alerts"):
+            resources = {"ddb_aws": AWSResource()}
+            told = sensor(dg.build_sensor_context(instance=world.chain.instance, cursor=cursor, resources=resources))
+        assert isinstance(told, dg.SensorResult)
+        return told
+
+    before = ticked(None)
+    assert not world.chain.run("imports/prices").success  # it has no permission to write
+    assert "messages sent: 1" in str(ticked(before.cursor).skip_reason)
+    world.call("dagster", "cost", "--project", str(world.project))
+
+
 def copies(world: World) -> None:
     """The declared copy; by commands with deletes, from an earlier time, and with the changes of the source."""
     copy = ("copy", "copy", "Orders", "Orders-copy")
@@ -349,4 +370,4 @@ def _enable(world: World) -> None:
     world.call("enable-streams", "stream", "enable", "Customers", "dynamodb")
 
 
-FLOWS: Sequence[Callable[[World], None]] = (whole, windows, scan, streams, imports, copies, tables)
+FLOWS: Sequence[Callable[[World], None]] = (whole, windows, scan, streams, imports, whole_process, copies, tables)

@@ -14,6 +14,7 @@ STACK: Mapping[str, str] = {
     "AWS::Region": REGION,
     "AWS::AccountId": ACCOUNT,
     "ExportEvents.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:ddb-assets-exports",
+    "AlarmTopic": f"arn:aws:sns:{REGION}:{ACCOUNT}:ddb-assets-alarms",
     "LakeKey.Arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/lake",
 }
 """What CloudFormation puts in the place of the parameters."""

@@ -79,7 +79,8 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
     found = read(printed(project))
     roles = {name for name in found["Resources"] if name.startswith("Role")}
     assert roles == {
-        f"Role{one}" for one in ("Dagster", "Export", "Flatten", "Load", "Changes", "Stream", "Scan", "Import", "Copy")
+        f"Role{one}"
+        for one in ("Dagster", "Export", "Flatten", "Load", "Changes", "Stream", "Scan", "Import", "Copy", "Alerts")
     }
     alarms = [one["Properties"] for one in found["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {"orders-cdc", "products-cdc"} <= {
@@ -140,7 +141,15 @@ def test_the_page_says_what_remains(root: Path, page: str) -> None:
 def test_the_page_names_the_parameters_and_outputs(root: Path, page: str) -> None:
     template: Any = read((root / "infra/everything.yaml").read_text())
     named = set(re.findall(r"`(\w+)`", page))
-    assert {*template["Parameters"], "Lake", "ExportEventsUrl", "WarehouseUrl", "RoleDagsterArn", "LakeKeyArn"} <= named
+    assert {
+        *template["Parameters"],
+        "Lake",
+        "ExportEventsUrl",
+        "WarehouseUrl",
+        "RoleDagsterArn",
+        "LakeKeyArn",
+        "AlarmTopicArn",
+    } <= named
     assert {PRINCIPALS, EMAIL} <= targets(template)
 
 
