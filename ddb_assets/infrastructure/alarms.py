@@ -2,7 +2,7 @@
 
 Facts: AgeOfOldestUnreplicatedRecord and its like have the dimensions TableName and DelegatedOperation (Amazon DynamoDB
 Developer Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so the alarm
-takes silence for a breach.
+takes silence for a breach. The metrics of a table or stream that is named by its ARN are elsewhere, with its account.
 """
 
 from collections.abc import Iterator
@@ -68,9 +68,9 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
         ),
     )
     for table in wanted.streamed:
-        if table.stream == OWN_STREAM:
+        name = table.table
+        if table.stream == OWN_STREAM or name.startswith("arn:"):
             continue
-        name = table.table.rpartition("/")[2]
         place = [{"Name": "TableName", "Value": name}, *PUT]
         yield (
             f"changes of {name} are late",
@@ -87,8 +87,9 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
             _above(0, "AWS/DynamoDB", "ThrottledPutRecordCount", place, "Maximum", "Kinesis takes them too slowly")
             | {"Period": 60, "EvaluationPeriods": 10},
         )
-    for stream in wanted.kinesis_streams:
-        name = stream.rpartition("/")[2]
+    for name in wanted.kinesis_streams:
+        if name.startswith("arn:"):
+            continue
         place = [{"Name": "StreamName", "Value": name}]
         yield (
             f"nobody reads {name}",

@@ -1,6 +1,6 @@
-"""The policies that the pages show: the statements of roles, for one table Orders in eu-west-1.
+"""The policies that the pages show: the statements of roles, for one table Orders in eu-west-1. And the templates in `infra/`.
 
-`python -m ddb_assets_tests.infrastructure.documented` writes them into the pages again.
+`python -m ddb_assets_tests.infrastructure.documented` writes both again.
 """
 
 import json
@@ -8,10 +8,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from ddb_assets.cli import main as main_command
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.policies import COPY, DAGSTER, policies
 from ddb_assets.infrastructure.statement import Statement, filled_in
 from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
+from ddb_assets.settings import ICEBERG, LAKE, LAKE_FORMAT, WAREHOUSE
 
 PLACE = {
     "AWS::Partition": "aws",
@@ -22,6 +27,24 @@ PLACE = {
     "WorkgroupArn": "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/ID",
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/KEY"
+DEMO: dict[str, tuple[Sequence[str], dict[str, str]]] = {
+    "stack.yaml": ((), {}),
+    "everything.yaml": (
+        (
+            "--own-table=Orders=orderId:S",
+            "--own-streams",
+            "--iceberg=iceberg://glue/shop?location=s3://my-bucket/tables",
+            "--own-database",
+            "--redshift",
+            "--operators",
+            "--new-tables=dev-*",
+            "--budget",
+        ),
+        {"DDB_ASSETS_DEMO_STREAM": "orders-cdc", LAKE_FORMAT: "iceberg"},
+    ),
+}
+"""The files of `infra/`: the options and the environment that they are made with."""
+SETTINGS = (ICEBERG, LAKE, LAKE_FORMAT, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START")
 WIDTH = 120
 POLICY = re.compile(r'```json\n(\{\n  "Version": "2012-10-17",.*?)```\n', re.DOTALL)
 
@@ -81,9 +104,26 @@ def _value(value: object) -> str:
     return f"[\n{inner}\n      ]"
 
 
+def demo_template(root: Path, name: str) -> str:
+    """What the command prints for the demo tables with the options of this file."""
+    options, environment = DEMO[name]
+    with pytest.MonkeyPatch.context() as patch:
+        for setting in SETTINGS:
+            patch.delenv(setting, raising=False)
+        for setting, value in environment.items():
+            patch.setenv(setting, value)
+        arguments = ["infra", "--project", str(root), "--lake", "s3://my-bucket/dynamodb", *options]
+        done = CliRunner().invoke(main_command, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 def main() -> None:
-    """Writes the policies into the pages."""
-    for page, documents in shown(Path(__file__).parents[2]).items():
+    """Writes the policies into the pages, and the templates."""
+    root = Path(__file__).parents[2]
+    for name in DEMO:
+        (root / "infra" / name).write_text(demo_template(root, name))
+    for page, documents in shown(root).items():
         left = iter(documents)
         page.write_text(POLICY.sub(lambda _: f"```json\n{next(left)}```\n", page.read_text()))  # noqa: B023
 

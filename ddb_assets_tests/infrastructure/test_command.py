@@ -12,27 +12,12 @@ from ddb_assets.infrastructure.alarms import EMAIL
 from ddb_assets.infrastructure.resources import KEPT
 from ddb_assets.infrastructure.roles import PRINCIPALS
 from ddb_assets.sandbox.demo import TABLES
-from ddb_assets.settings import ICEBERG, LAKE, LAKE_FORMAT, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import answer, call
-from ddb_assets_tests.infrastructure.documented import POLICY, shown
+from ddb_assets_tests.infrastructure.documented import DEMO, POLICY, SETTINGS, demo_template, shown
 from ddb_assets_tests.infrastructure.flows import written_project
 from ddb_assets_tests.infrastructure.read_template import read, targets
 from ddb_assets_tests.infrastructure.test_template import findings
 
-DEMO = {
-    "stack.yaml": (),
-    "everything.yaml": (
-        "--own-table=Orders=orderId:S",
-        "--own-streams",
-        "--iceberg=iceberg://glue/shop?location=s3://my-bucket/tables",
-        "--own-database",
-        "--redshift",
-        "--operators",
-        "--new-tables=dev-*",
-        "--budget",
-    ),
-}
-"""The files of `infra/`, and the options that they were made with."""
 PLACE = ("--lake", "s3://my-bucket/dynamodb")
 
 
@@ -48,7 +33,7 @@ def page(root: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (ICEBERG, LAKE_FORMAT, LAKE, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START"):
+    for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -57,14 +42,10 @@ def printed(root: Path, *options: str) -> str:
 
 
 @pytest.mark.parametrize("name", DEMO)
-def test_the_templates_of_the_demo_tables_are_what_the_command_prints(
-    root: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if name == "everything.yaml":
-        monkeypatch.setenv("DDB_ASSETS_DEMO_STREAM", "orders-cdc")
-        monkeypatch.setenv(LAKE_FORMAT, "iceberg")
+def test_the_templates_of_the_demo_tables_are_what_the_command_prints(root: Path, name: str) -> None:
+    """`python -m ddb_assets_tests.infrastructure.documented` writes them again."""
     text = (root / "infra" / name).read_text()
-    assert text == printed(root, *DEMO[name])
+    assert text == demo_template(root, name)
     assert all(f"table/{table.name}" in text for table in TABLES)
     assert findings(text) == []
 
