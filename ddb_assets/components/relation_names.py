@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
-from ddb_assets.warehouse.bookkeeping import live_name
+from ddb_assets.warehouse.bookkeeping import history_name, live_name
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:
@@ -29,4 +29,5 @@ def _relations(table: Table) -> dict[str, str]:
     owners = [f"table {table.table}", *(f"the list {text} of {table.table}" for text in declared)]
     named = dict(zip(relations(table).values(), owners, strict=True))
     views = {live_name(name): f"the live view of {what}" for name, what in named.items()}
-    return named | (views if table.has_tail else {})
+    histories = {history_name(name): f"the history of {what}" for name, what in named.items()}
+    return named | (views if table.has_tail else {}) | (histories if table.history else {})

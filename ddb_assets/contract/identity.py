@@ -20,6 +20,8 @@ FORMAT = 1
 """The version of rows, keys and texts as this code writes them: raised when the same export would give others."""
 DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
 """The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
+HISTORY = "with hashes of images"
+"""What `history` adds to the rows of an export; nothing is added for other tables, whose digests stay as they were."""
 FINGERPRINT_DIGITS = 16
 
 
@@ -106,7 +108,8 @@ def code_version(table: Table, *, loaded: bool) -> str:
 
 
 def _contract_digest(table: Table, fields: Collection[str] = DECIDES_ROWS) -> str:
-    return hashlib.sha256(table.model_dump_json(include=set(fields)).encode()).hexdigest()
+    text = table.model_dump_json(include=set(fields))
+    return hashlib.sha256((f"{text} {HISTORY}" if table.history else text).encode()).hexdigest()
 
 
 def fingerprint(secret: bytes) -> str:

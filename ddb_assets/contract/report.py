@@ -17,13 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.scan import Scanned
 
-Role = Literal["key", "index", "value", "version", "deleted", "extra"]
+Role = Literal["key", "index", "value", "version", "deleted", "extra", "hash", "old_hash"]
 """What a column is for.
 
 key: the item's partition or sort key, also in child relations; index: a child row's position in its list, from 0;
 value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in the root relation of an incremental
-export; extra: `_ddb_extra`.
+export; extra: `_ddb_extra`; hash and old_hash: hashes of the item after its last write and before the window, only in
+the root relation of a table with `history`.
 """
+_ONLY_STAGED = frozenset({"deleted", "hash", "old_hash"})
 
 
 MODULUS = 1 << 64
@@ -50,6 +52,11 @@ class Column(_ReportModel):
     role: Role = "value"
     empty: bool = False
     declared: bool = False
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the table of its relation has the column; the others only tell a load what to do with the row."""
+        return self.role not in _ONLY_STAGED
 
 
 class Measure(_ReportModel):
@@ -153,7 +160,8 @@ class Report(_ReportModel):
     `reasons` says why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far
     as they can be read and a row can have them; `without_row` counts the quarantined items whose key no row can have.
 
-    `scan` is None unless a scan wrote what was flattened.
+    `scan` is None unless a scan wrote what was flattened. `old_images`: the lines of a window also have the items from
+    before it, and their hashes are among the rows.
 
     `digest` identifies the export's content together with its `identity`, which is everything else that decides the
     rows. Reports of earlier versions have no `identity`.
@@ -190,6 +198,7 @@ class Report(_ReportModel):
     without_row: int = 0
     unknown_members: dict[str, int] = {}
     scan: Scanned | None = None
+    old_images: bool = False
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
+from ddb_assets.contract.history import HistoryChoice
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
 from ddb_assets.contract.scan import ScanOptions
@@ -230,6 +231,10 @@ class Table(ContractModel):
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False
+    history: Annotated[
+        HistoryChoice,
+        Field(description="whether every version of the items that windows show is kept, in the view {name}_history"),
+    ] = None
     warehouse: Annotated[
         WarehouseOptions, Field(description="diststyle, sortkey and encode of its tables in Redshift, schema for views")
     ] = WarehouseOptions()
@@ -297,6 +302,16 @@ class Table(ContractModel):
         if self.stream and self.load == "replace" and self.source == "exports":
             raise ValueError(
                 "stream needs `load: upsert`: what a stream loses is put right by windows, and `load: replace` has none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_windows_for_its_history(self) -> Self:
+        if self.history and (self.source != "exports" or self.load == "replace"):
+            option = "load: replace" if self.source == "exports" else f"source: {self.source}"
+            raise ValueError(
+                f"`history` is made of full exports and windows of changes, and with `{option}` there are no windows: take "
+                "one of the two out"
             )
         return self
 

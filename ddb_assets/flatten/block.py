@@ -19,6 +19,7 @@ from ddb_assets.dynamodb.item import canonical
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.exact import ExactPath, FlatRow, rows_by_relation
 from ddb_assets.flatten.fast_path import FastPath, Line
+from ddb_assets.flatten.image_hash import hashes, with_hashes
 from ddb_assets.flatten.profile import Seen, observe
 from ddb_assets.flatten.record import ItemChange, check_key, full_change, incremental_change, key_text, load_line
 from ddb_assets.flatten.rules import Misfits, Rules, add_misfits
@@ -128,6 +129,10 @@ class BlockReader:
             fast = self._fast.decode(block, begin, first, schema)
             in_left = self._observed([line for line in fast.left if not line.known])
         fast.seen.merge(in_left)
+        if self.rules.table.history and fast.rows[schema.table].num_rows:
+            left = {line.number for line in fast.left}
+            lines = block[begin : fast.end].split(b"\n")
+            fast.rows[schema.table] = with_hashes(fast.rows[schema.table], lines, first, left, self.rules)
         rows = {name: [found] for name, found in fast.rows.items()}
         batch = Batch(schema, fast.relations, rows, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits)
         self.check_keys((), fast.lines - len(fast.left))
@@ -242,6 +247,8 @@ class BlockReader:
                 raise AttributeValueError(f"key attribute {name!r} cannot be kept in its column {node and node.type}")
         if self.incremental:
             row.columns[DELETED] = change.image is None
+        if self.rules.table.history:
+            row.columns |= hashes(change.image, change.old, self.rules)
         return row
 
 

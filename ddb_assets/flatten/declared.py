@@ -21,5 +21,5 @@ def with_declared(schema: Schema, table: Table, *, incremental: bool) -> tuple[R
                 )
             }
         )
-        for relation in schema.relations(incremental=incremental)
+        for relation in schema.relations(incremental=incremental, hashed=bool(table.history))
     )

@@ -116,7 +116,7 @@ class FastPath:
 
     def _all_left(self, block: bytes, begin: int, first: int, schema: Schema) -> Decoded:
         """The lines, all of them for the exact path."""
-        relations = schema.relations(incremental=self._incremental)
+        relations = schema.relations(incremental=self._incremental, hashed=bool(self._rules.table.history))
         most = max(1, MAX_CELLS // len(relations[0].columns))
         end = len(block)
         raw = block[begin:].removesuffix(b"\n").split(b"\n", most)
@@ -132,7 +132,7 @@ class FastPath:
         assert kernel is not None  # noqa: S101
         plan = compile_plan(schema, self._rules, incremental=self._incremental, times=self._times)
         compiled = kernel.compile_plan(plan.packed)
-        relations = schema.relations(incremental=self._incremental)
+        relations = schema.relations(incremental=self._incremental, hashed=bool(self._rules.table.history))
         self._last = schema.root, relations, plan, compiled
         return relations, plan, compiled
 

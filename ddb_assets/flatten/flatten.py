@@ -208,7 +208,9 @@ class _Run:
 
     def _align(self, workers: int) -> bool:
         """Gives all parts the columns of the final schema, one part at a time per worker; False when that is impossible."""
-        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        hashed = bool(self.table.history)
+        relations = self.schema.relations(incremental=self.incremental, hashed=hashed)
+        final = {relation.name: relation for relation in relations}
         compression = self.table.warehouse.compression
 
         def aligned(written: Written) -> Part | None:
@@ -357,6 +359,7 @@ class _Run:
             without_row=len(self.unread) - len(unread),
             unknown_members=dict(sorted(self.unknown.items())),
             scan=self.export.scan,
+            old_images=bool(self.table.history) and self.export.view == "NEW_AND_OLD_IMAGES",
         )
 
 

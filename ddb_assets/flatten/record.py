@@ -29,7 +29,8 @@ TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that DynamoDB has"
 class ItemChange:
     """An item after a change (`image`), or its deletion if there is no image.
 
-    `version` is in microseconds since 1970. Only incremental exports have `keys`. `unknown` has the members of the line, or
+    `version` is in microseconds since 1970. Only incremental exports have `keys`, and `old`, the item before the window, if
+    they show it. `unknown` has the members of the line, or
     of its Metadata, that AWS's guide does not list; they are not part of the item.
     """
 
@@ -37,6 +38,7 @@ class ItemChange:
     keys: Image | None
     version: int
     unknown: tuple[str, ...] = ()
+    old: Image | None = None
 
 
 def times(export: Export) -> tuple[int, int]:
@@ -132,7 +134,7 @@ def incremental_change(record: Image) -> ItemChange:
             raise AttributeValueError(f"{name} is not an object")
     version = write_time(record["Metadata"])
     unknown += [f"Metadata.{name}" for name in record["Metadata"] if name != "WriteTimestampMicros"]
-    return ItemChange(record.get("NewImage"), record["Keys"], version, tuple(unknown))
+    return ItemChange(record.get("NewImage"), record["Keys"], version, tuple(unknown), record.get("OldImage"))
 
 
 def _may_be_image(value: object) -> bool:

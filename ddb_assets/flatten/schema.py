@@ -21,6 +21,9 @@ VERSION = f"{RESERVED_PREFIX}version"
 DELETED = f"{RESERVED_PREFIX}deleted"
 EXTRA = f"{RESERVED_PREFIX}extra"
 INDEX = f"{RESERVED_PREFIX}index"
+HASH = f"{RESERVED_PREFIX}hash"
+OLD_HASH = f"{RESERVED_PREFIX}old_hash"
+HASH_TYPE = "VARCHAR(32)"
 
 STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
 ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
@@ -108,11 +111,11 @@ class Schema(_SchemaModel):
         check(self)
         return self
 
-    def relations(self, *, incremental: bool = False) -> tuple[Relation, ...]:
+    def relations(self, *, incremental: bool = False, hashed: bool = False) -> tuple[Relation, ...]:
         """The relations, root first, then the child relations in tree order, with their columns as in Parquet.
 
         Order of columns: key, index, values by `order`, `_ddb_version`, `_ddb_deleted` (only in the root relation of an
-        incremental export), `_ddb_extra`.
+        incremental export), `_ddb_extra`, and if the images are `hashed`, `_ddb_hash` and `_ddb_old_hash` of the root.
         """
         keys = tuple(
             Column(name=node.name or "", path=(attribute,), type=node.type or "", role="key")
@@ -120,8 +123,9 @@ class Schema(_SchemaModel):
             if (node := self.root.fields.get(attribute))
         )
         deleted = (Column(name=DELETED, path=(), type="BOOLEAN", role="deleted"),) if incremental else ()
+        hashes = hash_columns(incremental=incremental) if hashed else ()
         root = Relation(
-            name=self.table, path=(), columns=(*keys, *_values(self.root, self.key), *_bookkeeping(deleted))
+            name=self.table, path=(), columns=(*keys, *_values(self.root, self.key), *_bookkeeping(deleted), *hashes)
         )
         return (root, *_children(self.root, (), keys, ()))
 
@@ -193,6 +197,12 @@ def _values(node: Node, key: tuple[str, ...] = ()) -> tuple[Column, ...]:
 def _bookkeeping(deleted: tuple[Column, ...] = ()) -> tuple[Column, ...]:
     version = Column(name=VERSION, path=(), type="BIGINT", role="version")
     return (version, *deleted, Column(name=EXTRA, path=(), type="SUPER", role="extra"))
+
+
+def hash_columns(*, incremental: bool) -> tuple[Column, ...]:
+    """The columns of the images' hashes; a full export has no image from before it."""
+    old = (Column(name=OLD_HASH, path=(), type=HASH_TYPE, role="old_hash"),) if incremental else ()
+    return (Column(name=HASH, path=(), type=HASH_TYPE, role="hash"), *old)
 
 
 def _children(

@@ -10,6 +10,18 @@ EXPORT_ID = "_ddb_export_id"
 """In the table of items that could not be read: the export that had the item."""
 
 
+KIND = "_ddb_kind"
+"""In a table of versions: what the row says of the item (`sql/versions.py`)."""
+
+BEGUN, ENDED = "_ddb_from", "_ddb_to"
+"""In a table of versions: the time that the export covers which says it, in microseconds since 1970."""
+
+
+def history_name(relation: str) -> str:
+    """The view of every version of a relation's rows."""
+    return f"{relation}_history"
+
+
 def live_name(relation: str) -> str:
     """The view of a relation's table together with what a stream has said since."""
     return f"{relation}_live"

@@ -7,7 +7,6 @@ import dagster as dg
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
-from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
@@ -22,7 +21,8 @@ def load_facts(
     `sources` are the assets with columns of the same names.
     """
     in_table = result.table_rows.get(relation.name, 0)
-    columns = [column for column in metadata.columns(relation) if column.name != DELETED]
+    stored = {column.name for column in relation.columns if column.is_stored}
+    columns = [column for column in metadata.columns(relation) if column.name in stored]
     if soft_delete and not relation.path:
         columns.append(
             dg.TableColumn(DELETED_AT, "TIMESTAMP", "bookkeeping: when the item was deleted, NULL if it is there")
@@ -32,7 +32,7 @@ def load_facts(
         metadata.ROWS: dg.MetadataValue.int(in_table),
         metadata.TABLE_NAME: dg.MetadataValue.text(table_name),
         metadata.LINEAGE: metadata.column_lineage(
-            [column.name for column in relation.columns if column.role != "deleted"], sources
+            [column.name for column in relation.columns if column.is_stored], sources
         ),
         "export_id": dg.MetadataValue.text(result.export_id),
         "applied": dg.MetadataValue.bool(result.applied),

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain, FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
@@ -42,8 +43,8 @@ class LoadOptions:
     quarantined items than `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how
     missing tables are created. Deletes older than `tombstone_retention` before the window's end are forgotten, with
     `soft_delete` none. `full_chain` has what messages name for starting the table over; without it the assets have
-    their usual names. `before_commit` is called at the end, when all checks have passed; an exception from it undoes the
-    load.
+    their usual names. With `history` every version of the items is kept, too. `before_commit` is called at the end,
+    when all checks have passed; an exception from it undoes the load.
     """
 
     force: bool = False
@@ -52,6 +53,7 @@ class LoadOptions:
     max_quarantined: int = 0
     tables: WarehouseOptions = DEFAULTS
     tombstone_retention: timedelta = TOMBSTONE_RETENTION
+    history: HistoryOptions | None = None
     full_chain: Chain | None = None
     before_commit: Callable[[], None] = _nothing
 
@@ -67,6 +69,7 @@ class LoadOptions:
             max_quarantined=table.max_quarantined,
             tables=table.warehouse,
             full_chain=table.chain,
+            history=table.history,
             before_commit=before_commit,
         )
 

@@ -44,7 +44,7 @@ class Step:
 
 def wanted(relation: Relation) -> dict[str, SqlType]:
     """The columns a relation's table has: all but the delete flag, which lives in staging only."""
-    return {c.name: storable(SqlType.parse(c.type)) for c in relation.columns if c.role != "deleted"}
+    return {c.name: storable(SqlType.parse(c.type)) for c in relation.columns if c.is_stored}
 
 
 def empty(relation: Relation) -> frozenset[str]:

@@ -8,15 +8,15 @@ that loads take.
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from ddb_assets.warehouse.bookkeeping import EXPORT_ID
+from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.results import Holdings
-from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, settled, statements, streams, tail
+from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, settled, statements, streams, tail, versions
 from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
 from ddb_assets.warehouse.sql.read_history import filled
 from ddb_assets.warehouse.sql.statements import TableName
-from ddb_assets.warehouse.sql.views import check_free
+from ddb_assets.warehouse.sql.views import check_free, of_history
 
 VERSION = "_ddb_version"
 
@@ -82,6 +82,7 @@ def _views(engine: SqlEngine, schema: str, root: str, relations: Collection[str]
     tables = [TableName(schema, name) for name in sorted(relations)]
     named = [(TableName(views, table.name), table) for table in tables] if views else []
     named += [(statements.live(table), table) for table in tables]
+    named += [one for table in tables for one in of_history(table, views)]
     found = [view for view, table in named if check_free(engine, view, table) is not None]
     if engine.layouts(schema, [statements.settled(TableName(schema, root)).name]):
         beside = [TableName(schema, name) for name in tail.names(schema, root, relations)]
@@ -99,6 +100,8 @@ def _marks(schema: str, root: str, relations: set[str], *, itself: bool) -> dict
     return {
         **dict.fromkeys(sorted(relations), VERSION),
         **(beside or dict.fromkeys(tail.names(schema, root, relations), VERSION)),
+        **{statements.versions(TableName(schema, name)).name: BEGUN for name in sorted(relations)},
+        statements.history_sources(table).name: versions.MARK,
         statements.streams(table).name: streams.MARK,
         statements.tombstones(table).name: VERSION,
         statements.unread(table).name: EXPORT_ID,

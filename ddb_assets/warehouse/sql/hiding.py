@@ -7,11 +7,14 @@ HMAC's secret does not leave the machine, JSON is masked inside), so old values 
 from collections.abc import Mapping
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.report import Report
+from ddb_assets.contract.report import Hidden, Report
+from ddb_assets.flatten.schema import HASH, OLD_HASH
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.sql import statements, versions
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName, hidden_paths, quoted
 from ddb_assets.warehouse.sql.tables import Tables, evolve
+from ddb_assets.warehouse.sql.timeline import HIDDEN
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
@@ -57,10 +60,28 @@ def hide(engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report)
                 f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export "
                 "fills them"
             )
+        # guard: hidden in versions too
+        _hide_versions(engine, tables, hidden)
         engine.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
         insert = f"INSERT INTO {place} (path, how) VALUES (?, ?)"  # noqa: S608 -- quoted
         engine.execute(Statement(insert, (hidden.path, hidden.how)))
     return tuple(remarks)
+
+
+def _hide_versions(engine: SqlEngine, tables: Tables, hidden: Hidden) -> None:
+    """Hides old values in the history, if there is one, whether or not this load adds to it.
+
+    The hashes of items with such values go too: who knows all other values could find these by trying.
+    """
+    kept = dict(versions.existing(engine, tables))
+    for target in tables.relations:
+        table = statements.versions(target.table)
+        types = kept.get(table, NOTHING).types
+        values = {name: "NULL" for name in hidden.columns.get(target.relation.name, ()) if name in types}
+        values |= {HASH: "NULL", OLD_HASH: f"'{HIDDEN}'"} if HASH in types else {}
+        if values:
+            changes = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
+            engine.execute(Statement(f"UPDATE {table} SET {changes}"))  # noqa: S608 -- quoted
 
 
 def _known(engine: SqlEngine, place: TableName) -> dict[str, str]:

@@ -210,5 +210,5 @@ def _text(value: dict[str, Any]) -> str:
 
 def _columns(report: Report) -> dict[str, list[str]] | None:
     """The columns of each relation, if the ledger's column has room for their text."""
-    said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
+    said = {r.name: [c.name for c in r.columns if c.is_stored] for r in report.relations}
     return said if len(_text(said).encode()) <= MAX_VARCHAR else None

@@ -33,10 +33,11 @@ from ddb_assets.warehouse.guards import check_quarantine, check_report, check_re
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import ledgers, settled, statements
+from ddb_assets.warehouse.sql import ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
+from ddb_assets.warehouse.sql.history_views import show_history
 from ddb_assets.warehouse.sql.ledger import forget, record
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
 from ddb_assets.warehouse.sql.ownership import check_owned
@@ -135,7 +136,8 @@ def _load(
     known = _known(engine, schema, report, how)
     there = look(engine, schema, report, known)
     lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
-    again = how.force or lacking
+    # guard: an export that the history lacks
+    again = how.force or lacking or versions.lacks(engine, schema, report, how)
     if _is_applied(report, known, again):
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
@@ -144,7 +146,14 @@ def _load(
     streamed = not read_by_warehouse and not there.keys().isdisjoint(
         {statements.streams(root).name, statements.tail(root).name}
     )
-    views = free(engine, schema, report.relations, how.tables, tail=streamed or read_by_warehouse)
+    views = free(
+        engine,
+        schema,
+        report.relations,
+        how.tables,
+        tail=streamed or read_by_warehouse,
+        history=how.history is not None,
+    )
     tables = prepare(
         engine,
         schema,
@@ -159,6 +168,8 @@ def _load(
     tail = existing(engine, tables, report, there, how.tables) if streamed else None
     if not read_by_warehouse:  # else the views are made when the stream is read
         show(engine, views, tables, tail, how.tables)
+    kept = versions.prepare(engine, tables, report, there, how)
+    show_history(engine, views, kept, tables, how.tables)
     with engine.transaction(tables.tombstones):
         # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
@@ -174,6 +185,8 @@ def _load(
             start_over(engine, schema, report, tables)
         remarks = hide(engine, tables, tail, report)
         queries = stage(engine, tables, report)
+        # guard: versions in the transaction of the load
+        versions.keep(engine, kept, tables, report)
         (soft_delete_merge if how.soft_delete else merge)(engine, tables, report, known)
         result = finish(engine, tables, report, known)
         # guard: kept rows, deletes are not forgotten
@@ -207,9 +220,11 @@ def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> 
 def start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations and the tables beside them, and the table's ledger rows."""
     root = tables.root.table
-    beside = (statements.unread(root), statements.hidden_paths(root))
+    beside = (statements.unread(root), statements.hidden_paths(root), statements.history_sources(root))
     there = engine.layouts(schema, [table.name for table in beside])
-    present = (table for table in beside if table.name in there)
+    # guard: versions of other rows
+    kept = [table for table, _ in versions.existing(engine, tables)]
+    present = (*(table for table in beside if table.name in there), *kept)
     for table in (root, *(table for table, _ in tables.below), tables.tombstones, *present):
         engine.execute(statements.delete_all(table))
     engine.execute(forget(schema, report))

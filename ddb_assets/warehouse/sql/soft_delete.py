@@ -120,7 +120,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
     cases = [f"WHEN {stones.column(tables.version)} IS NOT NULL THEN {timestamp(stones.column(tables.version))}"]
     cases += [f"WHEN {version} < ? THEN CAST(? AS TIMESTAMP)"] * len(later)
     values = [value for time in later for value in (time, timestamp_value(time))]
-    columns = [c for c in root.relation.columns if c.role != "deleted"]
+    columns = [c for c in root.relation.columns if c.is_stored]
     names = ", ".join(quoted(name) for name in (*(c.name for c in columns), DELETED_AT))
     where = f" WHERE NOT {_deleted(root)}" if any(c.role == "deleted" for c in root.relation.columns) else ""
     return Statement(

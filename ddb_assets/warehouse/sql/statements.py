@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.bookkeeping import DELETED_AT, live_name
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, history_name, live_name
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
 TAIL = "_ddb_tail__"
@@ -114,6 +114,21 @@ def tail(table: TableName) -> TableName:
 def live(table: TableName) -> TableName:
     """The view of a relation's table and its tail as one."""
     return TableName(table.schema, live_name(table.name))
+
+
+def versions(table: TableName) -> TableName:
+    """The table of the versions of a relation's rows."""
+    return TableName(table.schema, f"_ddb_versions__{table.name}")
+
+
+def history_sources(root: TableName) -> TableName:
+    """The table of the exports that a root relation's versions come from."""
+    return TableName(root.schema, f"_ddb_history__{root.name}")
+
+
+def history(table: TableName, schema: str = "") -> TableName:
+    """The view of a relation's versions, in the table's schema or another one."""
+    return TableName(schema or table.schema, history_name(table.name))
 
 
 def streams(root: TableName) -> TableName:
@@ -235,7 +250,7 @@ def count_until(table: TableName, version: str, until: int) -> Statement:
 
 def insert_root(root: LoadTarget) -> Statement:
     """Inserts the staged items that are not deletes."""
-    columns = [c for c in root.relation.columns if c.role != "deleted"]
+    columns = [c for c in root.relation.columns if c.is_stored]
     conditions = _and_not_deleted(root).removeprefix(" AND ")
     return Statement(_insert(root, columns) + (f" WHERE {conditions}" if conditions else ""))
 

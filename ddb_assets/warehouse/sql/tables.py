@@ -62,8 +62,16 @@ def look(engine: SqlEngine, schema: str, report: Report, known: History) -> dict
     relations = {*known.columns, *(relation.name for relation in report.relations)}
     stones = {statements.tombstones(TableName(schema, name)).name for name in relations}
     root = TableName(schema, report.root.name)
-    named = (statements.unread, statements.hidden_paths, statements.streams, statements.tail, statements.settled)
+    named = (
+        statements.unread,
+        statements.hidden_paths,
+        statements.streams,
+        statements.tail,
+        statements.settled,
+        statements.history_sources,
+    )
     beside = {name(root).name for name in named}
+    beside |= {statements.versions(TableName(schema, name)).name for name in relations}
     beside.add(key_changes.CHANGES)
     found = engine.layouts(schema, relations | stones | beside)
     return {name: layout for name, layout in found.items() if layout.types}

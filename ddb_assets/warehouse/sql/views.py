@@ -34,7 +34,13 @@ class View:
 
 
 def free(
-    engine: SqlEngine, schema: str, relations: Sequence[Relation], options: WarehouseOptions, *, tail: bool
+    engine: SqlEngine,
+    schema: str,
+    relations: Sequence[Relation],
+    options: WarehouseOptions,
+    *,
+    tail: bool,
+    history: bool = False,
 ) -> dict[TableName, Standing | None]:
     """The views that these relations get, and what they are now; provides the schema for views.
 
@@ -45,11 +51,16 @@ def free(
         raise LoadError(f"views of {tables[0]} cannot be in its own schema: name another one in warehouse.views")
     if options.views:
         provide_schema(engine, options.views)
-    return {
-        view: check_free(engine, view, table)
-        for table in tables
-        for view in (*_for_people(table, options), *([statements.live(table)] if tail else []))
-    }
+    named = [(view, table) for table in tables for view in _for_people(table, options)]
+    named += [(statements.live(table), table) for table in tables if tail]
+    named += [(view, kept) for table in tables if history for view, kept in of_history(table, options.views)]
+    return {view: check_free(engine, view, table) for view, table in named}
+
+
+def of_history(table: TableName, views: str) -> list[tuple[TableName, TableName]]:
+    """The views of a relation's history, also that in the schema for views, and the table that they show."""
+    kept = statements.versions(table)
+    return [(statements.history(table, schema), kept) for schema in ("", *([views] if views else []))]
 
 
 def check_free(engine: SqlEngine, view: TableName, table: TableName) -> Standing | None:
