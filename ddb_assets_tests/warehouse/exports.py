@@ -3,6 +3,7 @@
 Parquet files and reports are real. Only the way from items to rows is short.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,9 +25,14 @@ KEY = Column(name="order_id", path=("orderId",), type="VARCHAR(64)", role="key")
 VERSION = Column(name="_ddb_version", path=(), type="BIGINT", role="version")
 DELETED = Column(name="_ddb_deleted", path=(), type="BOOLEAN", role="deleted")
 EXTRA = Column(name="_ddb_extra", path=(), type="SUPER", role="extra")
+HASH = Column(name="_ddb_hash", path=(), type="VARCHAR(32)", role="hash")
+OLD_HASH = Column(name="_ddb_old_hash", path=(), type="VARCHAR(32)", role="old_hash")
 INDEX = Column(name="_ddb_index", path=(), type="BIGINT", role="index")
 NOTE = Column(name="note", path=("note",), type="VARCHAR(64)")
 LINE = Column(name="value", path=(), type="VARCHAR(64)")
+
+
+NOTHING: Mapping[str, Any] = {}
 
 
 def at(time: int) -> datetime:
@@ -64,6 +70,7 @@ def report(
     quarantine: tuple[str, ...] = (),
     reasons: tuple[str, ...] = (),
     unread: Relation | None = None,
+    old_images: bool = False,
     **numbers: int,
 ) -> Report:
     root = relations[0]
@@ -92,6 +99,7 @@ def report(
         quarantine=quarantine,
         reasons=reasons,
         unread=unread,
+        old_images=old_images,
         **counts,
     )
 
@@ -103,12 +111,20 @@ class Item:
     note: str
     lines: tuple[str, ...] = ()
 
+    @property
+    def hash(self) -> str:
+        return hashlib.md5(repr((self.note, self.lines)).encode(), usedforsecurity=False).hexdigest()
+
 
 @dataclass
 class Source:
-    """A table's history: each write is (time, key, item or None for a delete), at most one per key and microsecond."""
+    """A table's history: each write is (time, key, item or None for a delete), at most one per key and microsecond.
+
+    `hashed`: its exports are flattened for a history, with the hashes of items.
+    """
 
     folder: Path
+    hashed: bool = False
     writes: list[tuple[int, str, Item | None]] = field(default_factory=list)
     made: int = 0
 
@@ -127,13 +143,15 @@ class Source:
         rows = [(key, time, item) for key, (_, item) in self.state(time).items()]
         return self._report(rows, incremental=False, export_time=at(time), **more)
 
-    def window(self, start: int, end: int, **more: Any) -> Report:
+    def window(self, start: int, end: int, *, old_images: bool = True, **more: Any) -> Report:
         """One record per key with its last write. A key that was inserted and deleted within has no record, as with AWS."""
         before = self.state(start)
         last = {k: (t, i) for t, k, i in sorted(self.writes, key=lambda w: w[0]) if start <= t < end}
         # versions as flattening makes them: at the earliest a microsecond after the window begins
         rows = [(k, max(t, start + 1), i) for k, (t, i) in last.items() if i is not None or k in before]
-        return self._report(rows, incremental=True, window=(at(start), at(end)), **more)
+        old = {key: item for key, (_, item) in before.items()} if old_images else {}
+        more |= {"old_images": True} if self.hashed and old_images else {}
+        return self._report(rows, incremental=True, window=(at(start), at(end)), old=old, **more)
 
     def landing(
         self, rows: Sequence[tuple[str, int, Item | None]], span: tuple[datetime, datetime], export_id: str, **more: Any
@@ -148,6 +166,7 @@ class Source:
         incremental: bool,
         unread: Collection[str] = (),
         unkeyed: Collection[str] = (),
+        old: Mapping[str, Item | None] = NOTHING,
         **more: object,
     ) -> Report:
         """The items `unread` and `unkeyed` went to quarantine. Of `unkeyed`, even the key could not be read."""
@@ -156,7 +175,8 @@ class Source:
         rows = [row for row in every if row[0] not in {*unread, *unkeyed}]
         missed = [{"order_id": key, "_ddb_version": BASE_MICROS + time} for key, time, _ in every if key in unread]
         flag = (DELETED,) if incremental else ()
-        root = relation("orders", (KEY, NOTE, VERSION, *flag, EXTRA))
+        hashes = () if not self.hashed else (HASH, OLD_HASH) if incremental else (HASH,)
+        root = relation("orders", (KEY, NOTE, VERSION, *flag, EXTRA, *hashes))
         child = relation("orders__lines", (KEY, INDEX, LINE, VERSION, EXTRA), ("lines",))
         root_rows = [
             {
@@ -164,6 +184,8 @@ class Source:
                 "note": item and item.note,
                 "_ddb_version": BASE_MICROS + time,
                 "_ddb_deleted": item is None,
+                "_ddb_hash": item and item.hash,
+                "_ddb_old_hash": (before := old.get(key)) and before.hash,
             }
             for key, time, item in rows
         ]

@@ -1,0 +1,211 @@
+"""Every version of every item: whatever the order of the loads, the history of any moment that is known is the table's."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddb_assets.contract.history import HistoryOptions
+from ddb_assets.contract.report import Report
+from ddb_assets.microseconds import to_micros
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.times import aware
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, wipe
+from ddb_assets_tests.support.examples import examples, orders_of
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
+from ddb_assets_tests.warehouse.test_windows import items
+
+KEPT = HistoryOptions()
+Span = tuple[int | None, int]
+
+
+@pytest.fixture
+def orders(source: Source) -> Source:
+    source.hashed = True
+    return source
+
+
+def kept(warehouse: AnyEngine, report: Report, **options: Any) -> LoadResult:
+    return load(warehouse, report, **{"history": KEPT, "max_quarantined": 10} | options)
+
+
+def made(source: Source, span: Span, **more: Any) -> Report:
+    start, end = span
+    return source.full(end, **more) if start is None else source.window(start, end, **more)
+
+
+def versions(warehouse: AnyEngine) -> dict[str, list[tuple[int, int | None, str, str | None, Item]]]:
+    """By key: from, until (None while active), how it is known, by what it ended, and the item; oldest first."""
+    schema = warehouse.default_schema
+    lines: dict[tuple[str, int], list[str]] = {}
+    columns = 'order_id, _version_us, _ddb_index, "value"'
+    for key, version, index, value in select(
+        warehouse, f'SELECT {columns} FROM "{schema}"."orders__lines_history" ORDER BY 1, 2, 3'
+    ):
+        found = lines.setdefault((key, version), [])
+        assert index == len(found)
+        found.append(value)
+    found_versions: dict[str, list[tuple[int, int | None, str, str | None, Item]]] = {}
+    columns = (
+        "order_id, note, _version_us, valid_from, valid_to, _record_is_active, _record_create_time, _record_delete_time, "
+        "_kind, _ended_by"
+    )
+    for key, note, version, begin, end, active, created, deleted, kind, ended in select(
+        warehouse, f'SELECT {columns} FROM "{schema}"."orders_history" ORDER BY order_id, _version_us'
+    ):
+        assert (begin, end, active) == (created, deleted, end is None)
+        assert to_micros(aware(begin)) == version
+        until = None if end is None else to_micros(aware(end)) - BASE_MICROS
+        item = Item(note, tuple(lines.pop((key, version), ())))
+        found_versions.setdefault(key, []).append((version - BASE_MICROS, until, kind, ended, item))
+    assert not lines  # rows of a list belong to a version
+    return found_versions
+
+
+def at_time(warehouse: AnyEngine, time: int) -> dict[str, Item]:
+    """The table as the history has it just before `time`, and at most one version of each key."""
+    found = {}
+    for key, every in versions(warehouse).items():
+        for (_, end, *_), (begin, *_) in zip(every, every[1:], strict=False):
+            assert end is not None and end <= begin
+        assert all(end is None or begin < end for begin, end, *_ in every)
+        valid = [item for begin, end, _, _, item in every if begin <= time and (end is None or end > time)]
+        found |= {key: item for item in valid}
+    return found
+
+
+def known_moments(spans: Collection[Span]) -> set[int]:
+    """The times of full exports, and the ends of windows that lead there without a gap, and that nothing contradicts."""
+    fulls = {end for start, end in spans if start is None}
+    windows = [(start, end) for start, end in spans if start is not None]
+    clean = [
+        (start, end)
+        for start, end in windows
+        if not any(start < full < end for full in fulls)
+        and not any((s, e) != (start, end) and s < end and start < e for s, e in windows)
+    ]
+    known = set(fulls)
+    for start, end in sorted(clean):
+        known |= {end} if start in known else set()
+    return known
+
+
+def check(warehouse: AnyEngine, source: Source, spans: Collection[Span]) -> None:
+    for moment in known_moments(spans):
+        assert at_time(warehouse, moment) == items(source, moment), moment
+    active = {key: item for key, every in versions(warehouse).items() for _, end, _, _, item in every if end is None}
+    assert active == read(warehouse)
+
+
+def test_versions_of_windows(warehouse: AnyEngine, orders: Source) -> None:
+    for key in "abc":
+        orders.put(1, key, f"first {key}", "x", "y")
+    kept(warehouse, orders.full(10))
+    orders.put(11, "a", "second a", "z")
+    orders.delete(12, "b")
+    orders.put(13, "d", "new d")
+    kept(warehouse, orders.window(10, 20))
+    orders.put(21, "b", "back", "w")
+    orders.put(22, "a", "third a")
+    orders.delete(23, "d")
+    kept(warehouse, orders.window(20, 30))
+    first = {key: Item(f"first {key}", ("x", "y")) for key in "abc"}
+    assert versions(warehouse) == {
+        "a": [
+            (10, 11, "observed", "written", first["a"]),
+            (11, 22, "written", "written", Item("second a", ("z",))),
+            (22, None, "written", None, Item("third a")),
+        ],
+        "b": [
+            (10, 12, "observed", "written", first["b"]),
+            (21, None, "written", None, Item("back", ("w",))),
+        ],
+        "c": [(10, None, "observed", None, first["c"])],
+        "d": [(13, 23, "written", "written", Item("new d"))],
+    }
+    check(warehouse, orders, [(None, 10), (10, 20), (20, 30)])
+
+
+SPANS: list[Span] = [(None, 10), (10, 20), (20, 30), (None, 30), (0, 10), (30, 40), (None, 25), (5, 15)]
+
+
+def story(source: Source) -> Source:
+    for time, key, note in [(1, "a", "1"), (2, "b", "1"), (4, "c", "1"), (11, "a", "2"), (18, "e", "1"), (26, "f", "1")]:
+        source.put(time, key, note, key, note)
+    source.delete(12, "b")
+    source.delete(22, "e")
+    source.delete(28, "f")
+    source.put(31, "b", "2")
+    source.put(33, "a", "2")  # as it was
+    return source
+
+
+@pytest.mark.parametrize("more", [(), (2,), (3, 6), (3, 7), (7, 6)])
+def test_the_order_of_loads_does_not_count(warehouse: AnyEngine, orders: Source, more: tuple[int, ...]) -> None:
+    story(orders)
+    spans = [SPANS[place] for place in (0, 1, 4, 5, *more)]
+    found = []
+    for order in list(orders_of(spans))[: 2 if isinstance(warehouse, RedshiftEngine) else None]:
+        wipe(warehouse)
+        done = played(warehouse, orders, order)
+        if done == set(spans):
+            found.append(versions(warehouse))
+        check(warehouse, orders, done)
+    assert all(one == found[0] for one in found)
+
+
+def played(warehouse: AnyEngine, source: Source, spans: Iterable[Span]) -> set[Span]:
+    """Loads these exports; those that are refused now are tried again at the end. Returns those that were loaded."""
+    done: set[Span] = set()
+    refused = []
+    for span in spans:
+        try:
+            kept(warehouse, made(source, span))
+            done.add(span)
+        except LoadError:
+            refused.append(span)
+    for span in refused:
+        try:
+            kept(warehouse, made(source, span))
+            done.add(span)
+        except LoadError:
+            continue
+    return done
+
+
+writes = st.lists(
+    st.tuples(st.integers(0, 59), st.sampled_from("abc"), st.none() | st.sampled_from(["x", "y"])),
+    max_size=12,
+    unique_by=lambda write: write[0],
+)
+windows = st.integers(0, 5).map(lambda n: (n * 10, n * 10 + 10)) | st.sampled_from([(5, 15), (0, 20), (12, 30)])
+fulls = st.integers(0, 12).map(lambda n: (None, n * 5))
+
+
+@pytest.mark.soak
+@settings(deadline=None, max_examples=examples(25), suppress_health_check=list(HealthCheck), print_blob=True)
+@given(writes, st.lists(fulls | windows | windows, max_size=9), st.booleans())
+def test_the_history_of_any_known_moment_is_the_table(
+    opened_duckdb: DuckDBEngine, writes: list[tuple[int, str, str | None]], spans: list[Span], soft_delete: bool
+) -> None:
+    wipe(opened_duckdb)
+    done: set[Span] = set()
+    with TemporaryDirectory() as folder:
+        source = Source(Path(folder), hashed=True)
+        for time, key, note in writes:
+            source.delete(time, key) if note is None else source.put(time, key, note, note)
+        for span in [(None, 0), *spans, *sorted(spans, key=lambda one: one[1])]:
+            try:
+                kept(opened_duckdb, made(source, span), force=span in done)
+                done.add(span)
+            except LoadError:
+                continue
+        check(opened_duckdb, source, done)
