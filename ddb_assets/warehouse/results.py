@@ -33,6 +33,25 @@ class LoadCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryResult:
+    """What a load did to the history of its table.
+
+    `rows` are those of the table of versions now, `added` those of the export. `used`: the export counts, because no other
+    one stands in its way (`sql/timeline.py`). `resolution` is the length of its window in seconds: of several writes within
+    it only the last is a version; None for a full export. `proven`: the items from before the window were compared with the
+    versions of that time. `broken` counts those that differ, also in the next window; `broken_keys` are some of their keys.
+    """
+
+    rows: int
+    added: int
+    used: bool
+    proven: bool
+    resolution: int | None
+    broken: int
+    broken_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadResult(LoadCounts):
     """What a load did.
 
@@ -43,7 +62,7 @@ class LoadResult(LoadCounts):
     The rest compares what the tail of a stream said with the exports, when the tail forgets it: `agreed` and `healed` count
     the keys of which the tail said the same or otherwise, `stream_missed` the keys of the newly covered time that the tail
     never named. They are None without a tail, if the load covers no more time than the loads before it, or if the stream
-    has not been read as far as the exports reach.
+    has not been read as far as the exports reach. `history` is None without one, and if nothing was applied.
     """
 
     applied: bool
@@ -53,6 +72,7 @@ class LoadResult(LoadCounts):
     agreed: int | None = None
     healed: int | None = None
     stream_missed: int | None = None
+    history: HistoryResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

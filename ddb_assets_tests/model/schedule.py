@@ -3,12 +3,14 @@
 The model is a dict of the table's items, and the player's own rules for which exports must be refused.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
+from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.policy import ColumnOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
@@ -146,12 +148,13 @@ def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False
 class Player:
     """Plays a schedule; knows which exports are accepted, and so which must be refused."""
 
-    def __init__(self, world: World, schedule: Schedule) -> None:
+    def __init__(self, world: World, schedule: Schedule, history: HistoryOptions | None = None) -> None:
         self.world = world
         self.applied: set[tuple[int | None, int]] = set()
         self.exports: dict[tuple[int | None, int], ExportTask] = {}
         whole = any(sk == NO_KEY for _, _, sk, _ in schedule.writes)
-        world.begin(WHOLE_KEYS if whole else CONTRACT, soft_delete=schedule.soft_delete)
+        contract = (WHOLE_KEYS if whole else CONTRACT).model_copy(update={"history": history})
+        world.begin(contract, soft_delete=schedule.soft_delete)
         for write in schedule.writes:
             world.write(*write)
 
@@ -230,15 +233,7 @@ class Player:
         if not any(sk == NO_KEY or (item or {}).get("bad") == UNREADABLE for _, _, sk, item in self.world.writes):
             assert expected == self.world.state(END)
             assert stale == {}
-        model = expected.values()
-        found = self.world.items()
-        by_key = {(item["pk"], item["sk"].text): item for item in found}
-        assert len(by_key) == len(found) == len(model)
-        assert by_key == {(item["pk"]["S"], number_text(item["sk"]["N"])): with_texts({"M": item}) for item in model}
-        values = [{name: decoded(value) for name, value in item.items()} for item in model]
-        assert {(item["pk"], item["sk"]): item for item in map(by_value, found)} == {
-            (item["pk"], item["sk"]): item for item in values
-        }
+        same_items(self.world.items(), expected.values())
         assert self.world.stale() == {(pk, number_text(str(sk))): time for (pk, sk), time in stale.items()}
         ledger = self.world.ledger()
         assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
@@ -249,8 +244,19 @@ class Player:
         assert self.world.versions_outside(spans) == []
 
 
-def run(world: World, schedule: Schedule) -> None:
-    player = Player(world, schedule)
+def same_items(found: list[dict[str, Any]], model: Collection[Attributes]) -> None:
+    """Asserts that these items, with numbers as texts, are those of the model, in text and in value."""
+    by_key = {(item["pk"], item["sk"].text): item for item in found}
+    assert len(by_key) == len(found) == len(model)
+    assert by_key == {(item["pk"]["S"], number_text(item["sk"]["N"])): with_texts({"M": item}) for item in model}
+    values = [{name: decoded(value) for name, value in item.items()} for item in model]
+    assert {(item["pk"], item["sk"]): item for item in map(by_value, found)} == {
+        (item["pk"], item["sk"]): item for item in values
+    }
+
+
+def run(world: World, schedule: Schedule, history: HistoryOptions | None = None) -> Player:
+    player = Player(world, schedule, history)
     for step in schedule.steps:
         player.play(step)
     player.finish()
@@ -259,3 +265,4 @@ def run(world: World, schedule: Schedule) -> None:
         for start, end in sorted(player.applied, key=lambda span: span[1]):
             player.play(Step(start, end, force=True))
         player.check()
+    return player

@@ -25,7 +25,7 @@ from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Exporter, ExportPeriod, ExportTask
-from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE, history_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql.engine import SqlEngine
@@ -274,6 +274,7 @@ class World:
                     force=force,
                     soft_delete=self.soft_delete,
                     max_quarantined=self.contract.max_quarantined,
+                    history=self.contract.history,
                 )
         except Crash:
             self.warehouse.die()
@@ -311,6 +312,21 @@ class World:
         tables = {r.name: self.warehouse.rows(r.name, [c.name for c in r.columns]) for r in relations}
         root = relations[0].name
         tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]
+        return items_in(schema, relations[0], tables, texts=True)
+
+    def items_at(self, time: int) -> list[dict[str, Any]]:
+        """The items that the history has at a time, with numbers as texts."""
+        schema = self.schemas.latest(self.contract.name)
+        assert schema
+        relations = schema.relations(incremental=True)
+        tables = {
+            r.name: [
+                row
+                for row in self.warehouse.rows(history_name(r.name), [c.name for c in r.columns])
+                if row["_version_us"] <= time and (row["valid_to"] is None or _micros(row["valid_to"]) > time)
+            ]
+            for r in relations
+        }
         return items_in(schema, relations[0], tables, texts=True)
 
 

@@ -15,7 +15,7 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
-from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.results import HistoryResult, LoadResult
 from ddb_assets.warehouse.times import aware
 from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, wipe
 from ddb_assets_tests.support.examples import examples, orders_of
@@ -25,6 +25,7 @@ from ddb_assets_tests.warehouse.test_windows import items
 
 KEPT = HistoryOptions()
 Span = tuple[int | None, int]
+History = dict[str, list[tuple[int, int | None, str, str | None, Item]]]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def made(source: Source, span: Span, **more: Any) -> Report:
     return source.full(end, **more) if start is None else source.window(start, end, **more)
 
 
-def versions(warehouse: AnyEngine) -> dict[str, list[tuple[int, int | None, str, str | None, Item]]]:
+def versions(warehouse: AnyEngine) -> History:
     """By key: from, until (None while active), how it is known, by what it ended, and the item; oldest first."""
     schema = warehouse.default_schema
     lines: dict[tuple[str, int], list[str]] = {}
@@ -53,7 +54,7 @@ def versions(warehouse: AnyEngine) -> dict[str, list[tuple[int, int | None, str,
         found = lines.setdefault((key, version), [])
         assert index == len(found)
         found.append(value)
-    found_versions: dict[str, list[tuple[int, int | None, str, str | None, Item]]] = {}
+    found_versions: History = {}
     columns = (
         "order_id, note, _version_us, valid_from, valid_to, _record_is_active, _record_create_time, _record_delete_time, "
         "_kind, _ended_by"
@@ -70,16 +71,14 @@ def versions(warehouse: AnyEngine) -> dict[str, list[tuple[int, int | None, str,
     return found_versions
 
 
-def at_time(warehouse: AnyEngine, time: int) -> dict[str, Item]:
-    """The table as the history has it just before `time`, and at most one version of each key."""
-    found = {}
-    for key, every in versions(warehouse).items():
-        for (_, end, *_), (begin, *_) in zip(every, every[1:], strict=False):
-            assert end is not None and end <= begin
-        assert all(end is None or begin < end for begin, end, *_ in every)
-        valid = [item for begin, end, _, _, item in every if begin <= time and (end is None or end > time)]
-        found |= {key: item for item in valid}
-    return found
+def at_time(history: History, time: int) -> dict[str, Item]:
+    """The table as the history has it at this time."""
+    return {
+        key: item
+        for key, every in history.items()
+        for begin, end, _, _, item in every
+        if begin <= time and (end is None or end > time)
+    }
 
 
 def known_moments(spans: Collection[Span]) -> set[int]:
@@ -99,10 +98,14 @@ def known_moments(spans: Collection[Span]) -> set[int]:
 
 
 def check(warehouse: AnyEngine, source: Source, spans: Collection[Span]) -> None:
+    history = versions(warehouse)
+    for every in history.values():
+        assert all(end is None or begin < end for begin, end, *_ in every)
+        for (_, end, *_), (begin, *_) in zip(every, every[1:], strict=False):
+            assert end is not None and end <= begin
     for moment in known_moments(spans):
-        assert at_time(warehouse, moment) == items(source, moment), moment
-    active = {key: item for key, every in versions(warehouse).items() for _, end, _, _, item in every if end is None}
-    assert active == read(warehouse)
+        assert at_time(history, moment) == items(source, moment), moment
+    assert at_time(history, 1_000_000) == read(warehouse)
 
 
 def test_versions_of_windows(warehouse: AnyEngine, orders: Source) -> None:
@@ -191,8 +194,8 @@ fulls = st.integers(0, 12).map(lambda n: (None, n * 5))
 
 
 @pytest.mark.soak
-@settings(deadline=None, max_examples=examples(25), suppress_health_check=list(HealthCheck), print_blob=True)
-@given(writes, st.lists(fulls | windows | windows, max_size=9), st.booleans())
+@settings(deadline=None, max_examples=examples(6), suppress_health_check=list(HealthCheck), print_blob=True)
+@given(writes, st.lists(fulls | windows | windows, max_size=8), st.booleans())
 def test_the_history_of_any_known_moment_is_the_table(
     opened_duckdb: DuckDBEngine, writes: list[tuple[int, str, str | None]], spans: list[Span], soft_delete: bool
 ) -> None:
@@ -209,3 +212,52 @@ def test_the_history_of_any_known_moment_is_the_table(
             except LoadError:
                 continue
         check(opened_duckdb, source, done)
+
+
+def test_a_window_that_does_not_follow_the_one_before_is_a_broken_chain(warehouse: AnyEngine, orders: Source) -> None:
+    """The export of the second window says other things of the time before it than the history has."""
+    for key in "abcd":
+        orders.put(1, key, f"first {key}")
+    assert kept(warehouse, orders.full(10)).history == HistoryResult(
+        rows=4, added=4, used=True, proven=False, resolution=None, broken=0
+    )
+    orders.put(11, "a", "second a")
+    orders.delete(12, "b")
+    first = orders.window(10, 20)
+    for time, key in enumerate("abc", 21):
+        orders.put(time, key, f"third {key}")
+    orders.delete(24, "d")
+    second = orders.window(20, 30)
+    assert kept(warehouse, second).history == HistoryResult(
+        rows=8, added=4, used=True, proven=False, resolution=0, broken=0
+    )
+    # now the first window is there, both are known to follow each other, and the second is looked at again
+    assert kept(warehouse, first).history == HistoryResult(
+        rows=10, added=2, used=True, proven=True, resolution=0, broken=0
+    )
+    other = Source(orders.folder / "other", hashed=True)
+    other.writes = [(time, key, Item(f"{item.note}!") if key in "ac" and item and time < 20 else item) for time, key, item in orders.writes]
+    other.writes += [(19, "b", Item("never deleted"))]
+    wrong = kept(warehouse, other.window(20, 30, digest="d2")).history
+    assert wrong and (wrong.broken, wrong.broken_keys) == (3, ("a", "b", "c"))
+    right = kept(warehouse, orders.window(20, 30, digest="d3")).history
+    assert right and (right.rows, right.broken) == (10, 0)
+    unproven = kept(warehouse, orders.window(20, 30, old_images=False, digest="d4")).history
+    assert unproven and (unproven.proven, unproven.broken) == (False, 0)
+
+
+@on_duckdb
+def test_a_missing_window_breaks_the_chain_only_when_it_should_be_there(warehouse: AnyEngine, orders: Source) -> None:
+    """A write that no loaded window has, though windows cover its time, is noticed at the next write of its item."""
+    for key in "ab":
+        orders.put(1, key, "first")
+    kept(warehouse, orders.full(10))
+    orders.put(25, "a", "second")
+    last = orders.window(20, 30, digest="d2")
+    orders.put(15, "a", "lost")
+    orders.put(15, "b", "lost too")
+    with_old = orders.window(20, 30)
+    orders.writes = [write for write in orders.writes if write[0] != 15]
+    assert kept(warehouse, with_old).history.broken == 0  # nothing is known of the time before it
+    assert kept(warehouse, orders.window(10, 20)).history.broken == 1  # and now it is
+    assert kept(warehouse, last).history.broken == 0

@@ -33,7 +33,7 @@ from ddb_assets.warehouse.guards import check_quarantine, check_report, check_re
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import ledgers, settled, statements, versions
+from ddb_assets.warehouse.sql import history_state, ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
@@ -191,7 +191,7 @@ def _load(
         result = finish(engine, tables, report, known)
         # guard: kept rows, deletes are not forgotten
         forgotten = None if how.soft_delete else _forget_deletes(engine, tables, report, how.tombstone_retention)
-        result = replace(result, remarks=remarks)
+        result = replace(result, remarks=remarks, history=history_state.seen(engine, kept, tables, report))
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         # guard: ledger row in the transaction
         engine.execute(record(schema, report, result, forgotten))

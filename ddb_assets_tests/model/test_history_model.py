@@ -1,0 +1,60 @@
+"""The model test of a history: the history of the time of each full export is that full export, for any order of loads."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from ddb_assets.contract.history import HistoryOptions
+from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items, schedules
+from ddb_assets_tests.model.test_model import FIRST, HOW, SECOND, THIRD, WIDENED, item, redshift_world, world
+from ddb_assets_tests.model.world import World
+from ddb_assets_tests.support.examples import examples
+
+__all__ = ["redshift_world", "world"]
+KEPT = HistoryOptions()
+
+
+def check(player: Player) -> None:
+    """The history of every full export that was loaded, and of now, is what the table was."""
+    for start, end in player.applied:
+        if start is None:
+            same_items(player.world.items_at(end), player.world.state(end).values())
+    same_items(player.world.items_at(1 << 60), player.world.state(1 << 60).values())
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(4, 1 / 2))
+@given(schedules())
+def test_the_history_at_a_full_export_is_that_export(world: World, schedule: Schedule) -> None:
+    check(run(world, schedule, KEPT))
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(server=True))
+def test_the_history_in_redshift_at_a_full_export_is_that_export(redshift_world: World, schedule: Schedule) -> None:
+    check(run(redshift_world, schedule, KEPT))
+
+
+def evolved() -> Iterator[Schedule]:
+    """A column that comes later, a list, one that becomes wider, and a full export in the middle of it."""
+    yield WIDENED
+    writes = (
+        (moment(1), "a", 1, item("x", "y")),
+        (moment(2), "b", 1, {"amount": {"N": "7"}}),
+        (moment(9), "a", 1, item("z") | {"new0": {"S": "later"}}),
+        (moment(10), "b", 1, {"amount": {"N": "1.5"}, "lines": {"L": [{"M": {"sku": {"S": "s"}}}]}}),
+        (moment(17), "a", 1, None),
+        (moment(18), "b", 1, {"amount": {"N": "1.50"}, "lines": {"L": [{"M": {"sku": {"S": "s"}}}]}}),
+    )
+    steps = (Step(None, BEGIN), Step(*FIRST), Step(*THIRD), Step(None, SECOND[1]), Step(*SECOND))
+    yield Schedule(writes, steps, False, True)
+
+
+@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+def test_versions_follow_the_columns_of_their_table(request: pytest.FixtureRequest, where: str) -> None:
+    for schedule in evolved():
+        check(run(request.getfixturevalue(where), schedule, KEPT))
