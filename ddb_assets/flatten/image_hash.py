@@ -50,7 +50,6 @@ def with_hashes(
     """
     read = (orjson.loads(line) for number, line in enumerate(lines, first) if line.strip() and number not in left)
     found = [hashes(line.get("Item", line.get("NewImage")), line.get("OldImage"), rules) for line in read]
-    # guard: a hash for each row
     if len(found) != rows.num_rows:
         raise DdbAssetsError(f"{rows.num_rows} rows were made of {len(found)} lines: this is a defect, report it")
     for place, field in enumerate(rows.schema):

@@ -7,11 +7,10 @@ from hypothesis import Phase, given, settings
 
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items, schedules
-from ddb_assets_tests.model.test_model import FIRST, HOW, SECOND, THIRD, WIDENED, item, redshift_world, world
-from ddb_assets_tests.model.world import World
+from ddb_assets_tests.model.test_model import FIRST, HOW, SECOND, THIRD, WIDENED, item
+from ddb_assets_tests.model.world import Attributes, Sort, World
 from ddb_assets_tests.support.examples import examples
 
-__all__ = ["redshift_world", "world"]
 KEPT = HistoryOptions()
 
 
@@ -42,7 +41,7 @@ def test_the_history_in_redshift_at_a_full_export_is_that_export(redshift_world:
 def evolved() -> Iterator[Schedule]:
     """A column that comes later, a list, one that becomes wider, and a full export in the middle of it."""
     yield WIDENED
-    writes = (
+    writes: tuple[tuple[int, str, Sort, Attributes | None], ...] = (
         (moment(1), "a", 1, item("x", "y")),
         (moment(2), "b", 1, {"amount": {"N": "7"}}),
         (moment(9), "a", 1, item("z") | {"new0": {"S": "later"}}),

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import evolution, ledger, load, merge, statements, unread
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets_tests.model.known import NO_KEY, UNREADABLE
@@ -28,31 +26,8 @@ from ddb_assets_tests.model.schedule import (
     run,
     schedules,
 )
-from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, ServerFault, World
+from ddb_assets_tests.model.world import Attributes, ServerFault, World
 from ddb_assets_tests.support.examples import SOAK, examples
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    faults = Faults()
-    with FragileWarehouse(faults) as warehouse:
-        world = World(tmp_path_factory.mktemp("world"), warehouse, faults)
-        yield world
-        world.log.close()
-
-
-@pytest.fixture(scope="module")
-def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The same on the Redshift emulator, over the driver. An interrupted load is repeated at once."""
-    faults = Faults()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(PASSWORD, redshift.password)
-        patch.setattr(load, "RETRIES", (0.0,) * 4)
-        with FragileRedshift(redshift, faults) as warehouse:
-            world = World(tmp_path_factory.mktemp("redshift_world"), warehouse, faults)
-            yield world
-            world.log.close()
-
 
 HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 

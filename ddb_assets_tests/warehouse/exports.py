@@ -124,9 +124,9 @@ class Source:
     """
 
     folder: Path
-    hashed: bool = False
     writes: list[tuple[int, str, Item | None]] = field(default_factory=list)
     made: int = 0
+    hashed: bool = False
 
     def put(self, time: int, key: str, note: str, *lines: str) -> None:
         self.writes.append((time, key, Item(note, lines)))
@@ -143,14 +143,14 @@ class Source:
         rows = [(key, time, item) for key, (_, item) in self.state(time).items()]
         return self._report(rows, incremental=False, export_time=at(time), **more)
 
-    def window(self, start: int, end: int, *, old_images: bool = True, **more: Any) -> Report:
+    def window(self, start: int, end: int, **more: Any) -> Report:
         """One record per key with its last write. A key that was inserted and deleted within has no record, as with AWS."""
         before = self.state(start)
         last = {k: (t, i) for t, k, i in sorted(self.writes, key=lambda w: w[0]) if start <= t < end}
         # versions as flattening makes them: at the earliest a microsecond after the window begins
         rows = [(k, max(t, start + 1), i) for k, (t, i) in last.items() if i is not None or k in before]
-        old = {key: item for key, (_, item) in before.items()} if old_images else {}
-        more |= {"old_images": True} if self.hashed and old_images else {}
+        more.setdefault("old_images", self.hashed)
+        old = {key: item for key, (_, item) in before.items()} if more["old_images"] else {}
         return self._report(rows, incremental=True, window=(at(start), at(end)), old=old, **more)
 
     def landing(

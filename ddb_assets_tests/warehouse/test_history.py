@@ -1,6 +1,8 @@
 """Every version of every item: whatever the order of the loads, the history of any moment that is known is the table's."""
 
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +18,6 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import HistoryResult, LoadResult
-from ddb_assets.warehouse.times import aware
 from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, wipe
 from ddb_assets_tests.support.examples import examples, orders_of
 from ddb_assets_tests.support.loading import load
@@ -35,12 +36,24 @@ def orders(source: Source) -> Source:
 
 
 def kept(warehouse: AnyEngine, report: Report, **options: Any) -> LoadResult:
-    return load(warehouse, report, **{"history": KEPT, "max_quarantined": 10} | options)
+    usual: dict[str, Any] = {"history": KEPT, "max_quarantined": 10}
+    return load(warehouse, report, **usual | options)
+
+
+def in_history(warehouse: AnyEngine, report: Report) -> HistoryResult:
+    """What the load of an export did to the history."""
+    found = kept(warehouse, report).history
+    assert found
+    return found
 
 
 def made(source: Source, span: Span, **more: Any) -> Report:
     start, end = span
     return source.full(end, **more) if start is None else source.window(start, end, **more)
+
+
+def micros(stored: datetime) -> int:
+    return to_micros(stored.replace(tzinfo=UTC))
 
 
 def versions(warehouse: AnyEngine) -> History:
@@ -63,8 +76,8 @@ def versions(warehouse: AnyEngine) -> History:
         warehouse, f'SELECT {columns} FROM "{schema}"."orders_history" ORDER BY order_id, _version_us'
     ):
         assert (begin, end, active) == (created, deleted, end is None)
-        assert to_micros(aware(begin)) == version
-        until = None if end is None else to_micros(aware(end)) - BASE_MICROS
+        assert micros(begin) == version
+        until = None if end is None else micros(end) - BASE_MICROS
         item = Item(note, tuple(lines.pop((key, version), ())))
         found_versions.setdefault(key, []).append((version - BASE_MICROS, until, kind, ended, item))
     assert not lines  # rows of a list belong to a version
@@ -101,8 +114,8 @@ def check(warehouse: AnyEngine, source: Source, spans: Collection[Span]) -> None
     history = versions(warehouse)
     for every in history.values():
         assert all(end is None or begin < end for begin, end, *_ in every)
-        for (_, end, *_), (begin, *_) in zip(every, every[1:], strict=False):
-            assert end is not None and end <= begin
+        for (_, end, *_), (begin, *_) in pairwise(every):
+            assert begin >= (end or 1 << 60)
     for moment in known_moments(spans):
         assert at_time(history, moment) == items(source, moment), moment
     assert at_time(history, 1_000_000) == read(warehouse)
@@ -141,7 +154,14 @@ SPANS: list[Span] = [(None, 10), (10, 20), (20, 30), (None, 30), (0, 10), (30, 4
 
 
 def story(source: Source) -> Source:
-    for time, key, note in [(1, "a", "1"), (2, "b", "1"), (4, "c", "1"), (11, "a", "2"), (18, "e", "1"), (26, "f", "1")]:
+    for time, key, note in [
+        (1, "a", "1"),
+        (2, "b", "1"),
+        (4, "c", "1"),
+        (11, "a", "2"),
+        (18, "e", "1"),
+        (26, "f", "1"),
+    ]:
         source.put(time, key, note, key, note)
     source.delete(12, "b")
     source.delete(22, "e")
@@ -218,7 +238,7 @@ def test_a_window_that_does_not_follow_the_one_before_is_a_broken_chain(warehous
     """The export of the second window says other things of the time before it than the history has."""
     for key in "abcd":
         orders.put(1, key, f"first {key}")
-    assert kept(warehouse, orders.full(10)).history == HistoryResult(
+    assert in_history(warehouse, orders.full(10)) == HistoryResult(
         rows=4, added=4, used=True, proven=False, resolution=None, broken=0
     )
     orders.put(11, "a", "second a")
@@ -228,22 +248,23 @@ def test_a_window_that_does_not_follow_the_one_before_is_a_broken_chain(warehous
         orders.put(time, key, f"third {key}")
     orders.delete(24, "d")
     second = orders.window(20, 30)
-    assert kept(warehouse, second).history == HistoryResult(
+    assert in_history(warehouse, second) == HistoryResult(
         rows=8, added=4, used=True, proven=False, resolution=0, broken=0
     )
     # now the first window is there, both are known to follow each other, and the second is looked at again
-    assert kept(warehouse, first).history == HistoryResult(
+    assert in_history(warehouse, first) == HistoryResult(
         rows=10, added=2, used=True, proven=True, resolution=0, broken=0
     )
     other = Source(orders.folder / "other", hashed=True)
-    other.writes = [(time, key, Item(f"{item.note}!") if key in "ac" and item and time < 20 else item) for time, key, item in orders.writes]
+    for time, key, item in orders.writes:
+        other.writes.append((time, key, Item(f"{item.note}!") if item and key in "ac" and time < 20 else item))
     other.writes += [(19, "b", Item("never deleted"))]
-    wrong = kept(warehouse, other.window(20, 30, digest="d2")).history
-    assert wrong and (wrong.broken, wrong.broken_keys) == (3, ("a", "b", "c"))
-    right = kept(warehouse, orders.window(20, 30, digest="d3")).history
-    assert right and (right.rows, right.broken) == (10, 0)
-    unproven = kept(warehouse, orders.window(20, 30, old_images=False, digest="d4")).history
-    assert unproven and (unproven.proven, unproven.broken) == (False, 0)
+    wrong = in_history(warehouse, other.window(20, 30, digest="d2"))
+    assert (wrong.broken, wrong.broken_keys) == (3, ("a", "b", "c"))
+    right = in_history(warehouse, orders.window(20, 30, digest="d3"))
+    assert (right.rows, right.broken) == (10, 0)
+    unproven = in_history(warehouse, orders.window(20, 30, old_images=False, digest="d4"))
+    assert (unproven.proven, unproven.broken) == (False, 0)
 
 
 @on_duckdb
@@ -258,6 +279,6 @@ def test_a_missing_window_breaks_the_chain_only_when_it_should_be_there(warehous
     orders.put(15, "b", "lost too")
     with_old = orders.window(20, 30)
     orders.writes = [write for write in orders.writes if write[0] != 15]
-    assert kept(warehouse, with_old).history.broken == 0  # nothing is known of the time before it
-    assert kept(warehouse, orders.window(10, 20)).history.broken == 1  # and now it is
-    assert kept(warehouse, last).history.broken == 0
+    assert in_history(warehouse, with_old).broken == 0  # nothing is known of the time before it
+    assert in_history(warehouse, orders.window(10, 20)).broken == 1  # and now it is
+    assert in_history(warehouse, last).broken == 0

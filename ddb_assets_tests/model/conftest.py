@@ -1,0 +1,33 @@
+"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql import load
+from ddb_assets_tests.model.redshift_world import FragileRedshift
+from ddb_assets_tests.model.world import Faults, FragileWarehouse, World
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    faults = Faults()
+    with FragileWarehouse(faults) as warehouse:
+        world = World(tmp_path_factory.mktemp("world"), warehouse, faults)
+        yield world
+        world.log.close()
+
+
+@pytest.fixture(scope="module")
+def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on the Redshift emulator, over the driver. An interrupted load is repeated at once."""
+    faults = Faults()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PASSWORD, redshift.password)
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        with FragileRedshift(redshift, faults) as warehouse:
+            world = World(tmp_path_factory.mktemp("redshift_world"), warehouse, faults)
+            yield world
+            world.log.close()
