@@ -24,7 +24,7 @@ from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.scans.assets import scan_asset
-from ddb_assets.warehouse.assets import warehouse_assets
+from ddb_assets.warehouse.assets import history_specs, warehouse_assets
 from ddb_assets.windows.changes_assets import window_changes_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
@@ -69,6 +69,7 @@ attributes:
   #   # with source: scan, how it reads: scan: {{max_rcu: 50%, workers: 8, segments: 64, consistent: true}}
   # lake: parquet  # iceberg: every version of every item goes to the Iceberg table {name}__changes, too
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
+  # history: false  # true: every version of the items that windows show, in the view {name}_history
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
   #   sortkey: [created_at]
@@ -159,7 +160,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
     windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
     windows += [window_changes_assets(table)] if keeps_changes(table) else []
     return dg.Definitions(
-        assets=[*whole, *windows],
+        assets=[*whole, *windows, *history_specs(table, address)],
         asset_checks=[chain_checks(table)],
         schedules=[window_schedule(table)],
         resources=RESOURCES,

@@ -51,11 +51,9 @@ def translated(declared: dg.Definitions, table: Table, translate: Translation) -
 def _assets(table: Table) -> list[tuple[Stage, str]]:
     """Stage and relation of every asset of the table."""
     names = relations(table).values()
-    of_stream: tuple[Stage, ...] = ("live",) if table.has_tail else ()
+    views: tuple[Stage, ...] = (*(("live",) if table.has_tail else ()), *(("history",) if table.history else ()))
     return [
-        (stage, name)
-        for stage in (*stages(table), *of_stream)
-        for name in ([table.name] if stage in OF_ITEMS else names)
+        (stage, name) for stage in (*stages(table), *views) for name in ([table.name] if stage in OF_ITEMS else names)
     ]
 
 

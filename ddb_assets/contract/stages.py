@@ -24,6 +24,7 @@ Stage = Literal[
     "changes",
     "stream",
     "live",
+    "history",
     "import",
     "copy",
 ]
@@ -41,6 +42,7 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "changes": ("iceberg", "__changes"),
     "stream": ("streams", ""),
     "live": ("warehouse", "_live"),
+    "history": ("warehouse", "_history"),
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }

@@ -35,6 +35,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "changes": frozenset({"iceberg"}),
     "stream": frozenset({"kinesis"}),
     "live": frozenset(),
+    "history": frozenset(),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }

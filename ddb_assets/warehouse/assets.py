@@ -24,6 +24,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.warehouse.bookkeeping import history_name
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.facts import initial_load_facts, load_facts, of_table
@@ -106,6 +107,22 @@ def known_name(url: str, relation: str) -> dict[str, str]:
     with suppress(DdbAssetsError):
         return {metadata.TABLE_NAME: table_name(url, relation)}
     return {}
+
+
+def history_specs(table: Table, address: str) -> list[dg.AssetSpec]:
+    """The views of the table's history, one for each relation; none without one. Loads fill what they show."""
+    return [
+        metadata.asset_spec(
+            "history",
+            table,
+            name,
+            description=f"View of every version of the rows of table `{name}`, with `valid_from` and `valid_to`.",
+            upstream=metadata.key_of(table, "warehouse", name),
+            kinds=[warehouse_kind(address), "view"],
+            facts=known_name(address, history_name(name)),
+        )
+        for name in (relations(table).values() if table.history else ())
+    ]
 
 
 def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:

@@ -9,16 +9,22 @@ import dagster as dg
 
 from ddb_assets.contract.table import Table
 from ddb_assets.markdown import code
-from ddb_assets.warehouse.results import Inspection, LoadResult
+from ddb_assets.warehouse.results import HistoryResult, Inspection, LoadResult
 
 EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"
 AGREED = "stream_agrees"
+UNBROKEN = "history_unbroken"
 
 
 def check_specs(table: Table, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Checks of the root's asset. Blocking ones stop downstream assets when the table has lost or duplicated rows."""
     of_stream = dg.AssetCheckSpec(
         AGREED, asset=asset, description="The stream had said the same of the items that the export covers now."
+    )
+    of_history = dg.AssetCheckSpec(
+        UNBROKEN,
+        asset=asset,
+        description="The items from before the window are the versions that the history has of that time.",
     )
     return [
         dg.AssetCheckSpec(
@@ -35,6 +41,7 @@ def check_specs(table: Table, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             CLEAN, asset=asset, description="No staging table and no file written for COPY is left behind."
         ),
         *([of_stream] if table.stream else []),
+        *([of_history] if table.history else []),
     ]
 
 
@@ -86,7 +93,37 @@ def check_results(
             metadata={"left_behind": list(seen.leftovers)},
         ),
         *([_agreed(result, asset)] if table.stream else []),
+        *([_unbroken(result.history, asset)] if table.history else []),
     ]
+
+
+def _unbroken(history: HistoryResult | None, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """Whether windows follow each other. The table is right in any case, so it warns."""
+    if history is None:
+        said = "not compared: the export was already applied"
+    elif history.broken:
+        keys = f", such as {', '.join(map(code, history.broken_keys))}" if history.broken_keys else ""
+        said = (
+            f"{history.broken:,} items were not as the history has them just before the window{keys}: a window is missing or "
+            "incomplete; export and load the window before it again"
+        )
+    elif not history.used:
+        said = (
+            "not part of the history: the time of a full export is within the window, or it ends within another window; "
+            "export a window that begins or ends there"
+        )
+    elif not history.proven and history.resolution is not None:
+        said = "not proved: windows before it are missing, or the export has no old images"
+    else:
+        said = ""
+    return dg.AssetCheckResult(
+        passed=history is None or (history.used and not history.broken),
+        severity=dg.AssetCheckSeverity.WARN,
+        asset_key=asset,
+        check_name=UNBROKEN,
+        description=said or None,
+        metadata={} if history is None else {"broken_chain": history.broken, "proven": history.proven},
+    )
 
 
 def _agreed(result: LoadResult, asset: dg.AssetKey) -> dg.AssetCheckResult:

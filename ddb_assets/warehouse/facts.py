@@ -55,6 +55,14 @@ def load_facts(
         }
         settled = {"agreed": result.agreed, "healed": result.healed, "stream_missed": result.stream_missed}
         counts |= {name: count for name, count in settled.items() if count is not None}
+        if result.history:
+            counts |= {
+                "history_rows": result.history.rows,
+                "history_added": result.history.added,
+                "broken_chain": result.history.broken,
+            }
+            if result.history.resolution is not None:
+                counts["history_resolution"] = result.history.resolution
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)
         facts[metadata.SUMMARY] = metadata.markdown(

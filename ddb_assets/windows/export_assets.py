@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 VIEW: View = "NEW_IMAGE"
 """Our exports have the last image of each item. A load has no use for the image from before the window."""
+OLD_TOO: View = "NEW_AND_OLD_IMAGES"
+"""A history compares the item from before the window with the version of that time. DynamoDB bills both views alike."""
 
 
 class WindowConfig(dg.Config):
@@ -123,6 +125,11 @@ def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClien
     return export
 
 
+def view_of(table: Table) -> View:
+    """What our exports of a table's windows show."""
+    return OLD_TOO if table.history else VIEW
+
+
 def destination(lake: Lake, table: Table) -> Destination:
     """Where this table's windows are exported to."""
     return Destination.of(lake.exports_of(table))
@@ -161,6 +168,6 @@ class _RunExports:
                 self._exports = exports
             check_obtainable(window, self._exports.restorable().earliest)
             self._asked[key] = self._exports.request(
-                Increment(window, VIEW), destination(self._lake, self._table), attempt=self._attempt
+                Increment(window, view_of(self._table)), destination(self._lake, self._table), attempt=self._attempt
             )
         return self._asked[key]

@@ -36,7 +36,7 @@ from ddb_assets.windows.chain import (
     window_facts,
 )
 from ddb_assets.windows.coverage import missing
-from ddb_assets.windows.export_assets import VIEW, destination
+from ddb_assets.windows.export_assets import destination, view_of
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, LoadedChain, ask
 from ddb_assets.windows.table_assets import stage_assets, stage_keys, whole_assets, window_stages
 
@@ -213,7 +213,7 @@ class _TickExports:
 
     def _export(self, window: Window) -> ExportRef | None:
         """The window's export, requested if there is none; None while it is too early to repeat a failed one."""
-        what = Increment(window, VIEW)
+        what = Increment(window, view_of(self._table))
         for attempt in range(ATTEMPTS):
             known = self._exports.find(what, self._target, attempt=attempt)
             if known.export is None:
