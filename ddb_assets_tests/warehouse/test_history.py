@@ -282,3 +282,37 @@ def test_a_missing_window_breaks_the_chain_only_when_it_should_be_there(warehous
     assert in_history(warehouse, with_old).broken == 0  # nothing is known of the time before it
     assert in_history(warehouse, orders.window(10, 20)).broken == 1  # and now it is
     assert in_history(warehouse, last).broken == 0
+
+
+@on_duckdb
+def test_exports_that_are_in_each_others_way_do_not_count(warehouse: AnyEngine, orders: Source) -> None:
+    """A window says nothing of the times within it, so none may begin or end there, and no full export may be of them."""
+    orders.put(1, "a", "first")
+    kept(warehouse, orders.full(40))
+    kept(warehouse, orders.full(5))
+    assert not in_history(warehouse, orders.window(0, 10)).used
+    assert in_history(warehouse, orders.window(10, 20)).used
+    assert in_history(warehouse, orders.window(15, 30)).used
+    assert not in_history(warehouse, orders.window(10, 20, digest="d2")).used  # it ends within the other
+    assert in_history(warehouse, orders.window(5, 10)).proven
+    assert in_history(warehouse, orders.window(30, 40)).used
+
+
+@on_duckdb
+def test_a_full_export_says_only_what_was_not_known(warehouse: AnyEngine, orders: Source) -> None:
+    for key in "ab":
+        orders.put(1, key, "first")
+    kept(warehouse, orders.full(10))
+    orders.put(11, "a", "second")
+    orders.delete(12, "b")
+    kept(warehouse, orders.full(20))
+    kept(warehouse, orders.full(30))
+    assert versions(warehouse) == {
+        "a": [(10, 20, "observed", "observed", Item("first")), (20, None, "observed", None, Item("second"))],
+        "b": [(10, 20, "observed", "observed", Item("first"))],
+    }
+    kept(warehouse, orders.window(10, 20))  # late, and it knows better
+    assert versions(warehouse) == {
+        "a": [(10, 11, "observed", "written", Item("first")), (11, None, "written", None, Item("second"))],
+        "b": [(10, 12, "observed", "written", Item("first"))],
+    }

@@ -36,6 +36,7 @@ def sources(table: TableName) -> str:
     `proven`: windows without a gap lead from a full export to it, so the state of every item at its start is known.
     """
     complete = "from_us = to_us AND NOT blind"
+    # guard: a window around a full export does not count
     sound = (
         f"SELECT from_us, to_us, blind, old_images, from_us < to_us AND COALESCE(MAX(CASE WHEN from_us = to_us THEN to_us END) "
         f"OVER (ORDER BY to_us, from_us {BEFORE}), 0) <= from_us AS sound FROM {table}"
@@ -44,6 +45,7 @@ def sources(table: TableName) -> str:
         f"SELECT from_us, to_us, blind, old_images, sound, MIN(CASE WHEN sound THEN from_us END) "
         f"OVER (ORDER BY to_us, from_us DESC {AFTER}) AS next_from FROM ({sound}) AS looked_at"
     )
+    # guard: windows that overlap do not count
     used = (
         f"SELECT from_us, to_us, blind, old_images, MIN(CASE WHEN {complete} THEN to_us END) "
         f"OVER (ORDER BY to_us, from_us {AFTER}) AS baseline, CASE WHEN ({complete}) OR "
@@ -78,6 +80,7 @@ def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str],
     followed = (
         f"SELECT {names}, baseline, proven, LEAD({quoted(VERSION)}) {order} AS next_version FROM ({said}) AS said"
     )
+    # guard: what a full export lacks has ended
     ended = (
         f"SELECT {names}, proven, CASE WHEN {quoted(KIND)} <> '{DELETE}' AND COALESCE(baseline < next_version, TRUE) "
         f"THEN baseline END AS gone FROM ({followed}) AS followed"
@@ -86,6 +89,7 @@ def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str],
         f"SELECT {names}, proven, gone, LAG({quoted(KIND)}) {order} AS kind_before, LAG({quoted(HASH)}) {order} "
         f"AS hash_before, LAG(gone) {order} AS gone_before FROM ({ended}) AS ended"
     )
+    # guard: an item as it was is no new version
     same = (
         f"{quoted(KIND)} = '{OBSERVED}' AND kind_before IN ('{PUT}', '{OBSERVED}') AND gone_before IS NULL "
         f"AND {quoted(HASH)} = hash_before"
