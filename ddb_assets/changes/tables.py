@@ -57,7 +57,7 @@ def provided(catalog: "Catalog", url: CatalogUrl, report: Report, relation: Rela
 
 def columns(relation: Relation) -> list[tuple[str, SqlType, bool]]:
     """Name and type of each column that the rows of a relation have, and whether the type is provisional."""
-    own = [(c.name, SqlType.parse(c.type), c.empty) for c in relation.columns if c.role != "deleted"]
+    own = [(c.name, SqlType.parse(c.type), c.empty) for c in relation.columns if c.is_stored]
     flag = [] if relation.path else [(DELETED, SqlType("BOOLEAN"), False)]
     return [*own, *flag, *((name, kind, False) for name, kind in ADDED.items())]
 

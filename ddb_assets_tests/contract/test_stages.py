@@ -20,9 +20,10 @@ def test_the_last_part_of_a_key_says_which_stage_it_is() -> None:
 
 
 def test_no_two_stages_make_the_same_key_for_any_table_names() -> None:
-    """A live view is in the warehouse beside the tables: `components/relation_names.py` keeps their names apart."""
+    """Views are in the warehouse beside the tables: `components/relation_names.py` keeps their names apart."""
+    views = {"live", "history"}
     names = ["orders", *(asset_path(stage, "orders")[-1] for stage in STAGES)]
-    paths = {(stage, name): asset_path(stage, name) for stage in STAGES if stage != "live" for name in names}
+    paths = {(stage, name): asset_path(stage, name) for stage in STAGES if stage not in views for name in names}
     same = [pair for pair in combinations(paths, 2) if paths[pair[0]] == paths[pair[1]]]
     assert same == []
 
