@@ -34,3 +34,11 @@ def test_the_name_of_a_live_view_is_taken() -> None:
         with pytest.raises(ConfigError, match=f"the live view of .* would have one name in the warehouse, {name}"):
             check_relation_names([contract(table="X", name=name), orders])
     check_relation_names([contract(table="Orders", nested={"lines": "child"}), contract(table="X", name="orders_live")])
+
+
+def test_the_name_of_the_view_of_a_history_is_taken() -> None:
+    orders = contract(table="Orders", history=True, nested={"lines": "child"})
+    for name in ("orders_history", "orders__lines_history"):
+        with pytest.raises(ConfigError, match=f"the history of .* would have one name in the warehouse, {name}"):
+            check_relation_names([contract(table="X", name=name), orders])
+    check_relation_names([contract(table="Orders"), contract(table="X", name="orders_history")])
