@@ -6,7 +6,7 @@ without transactions does it in another way and keeps the same promises. `connec
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -183,6 +183,13 @@ class Warehouse(Protocol):
         """What the ledger knows of a table, and with `counted` how its tables differ from that, as of one moment.
 
         Nothing is changed; without a ledger there are no loads.
+        """
+        ...
+
+    def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:
+        """The times that the exports in a table's history cover, oldest first; both ends of a full export are its time.
+
+        Nothing is changed; a table without a history has none.
         """
         ...
 

@@ -12,10 +12,13 @@ Versions of lists are rows of their own, with the key and version of their item.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import cast
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.flatten.schema import HASH, HASH_TYPE, OLD_HASH
+from ddb_assets.microseconds import from_micros
 from ddb_assets.warehouse.bookkeeping import BEGUN, ENDED, KIND
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.protocol import LoadOptions
@@ -91,6 +94,15 @@ def lacks(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> b
         return True
     same = f"SELECT COUNT(*) FROM {table} WHERE from_us = ? AND to_us = ? AND digest = ?"
     return not number(engine, Statement(same, (start(report), end(report), report.digest)))
+
+
+def spans(engine: SqlEngine, schema: str, root: str) -> tuple[tuple[datetime, datetime], ...]:
+    """The times of the exports in a table's history, oldest first; none without one."""
+    table = statements.history_sources(TableName(schema, root))
+    if not engine.catalog(table):
+        return ()
+    found = engine.fetch(Statement(f"SELECT from_us, to_us FROM {table} ORDER BY from_us, to_us"))
+    return tuple((from_micros(cast("int", begin)), from_micros(cast("int", until))) for begin, until in found)
 
 
 def prepare(

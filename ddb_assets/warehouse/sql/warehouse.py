@@ -1,6 +1,7 @@
 """A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ from ddb_assets.warehouse.sql.load_stream import load_stream
 from ddb_assets.warehouse.sql.load_tail import load_tail, move_stream, position
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets.warehouse.sql.versions import spans
 
 NO_STREAMS = (
     "stream {stream} has `tail: materialized_view`, and only Redshift reads streams itself: take `tail` out of the tables' "
@@ -94,6 +96,10 @@ class SqlWarehouse:
         with self._engine.transaction():
             found = tuple(loads(self._engine, self.schema, root))
             return Recorded(found, differing(self._engine, self.schema, root) if found and counted else {})
+
+    def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:
+        """Reads the table of the history's exports."""
+        return spans(self._engine, self.schema, root)
 
     def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
         """Asks the catalog."""
