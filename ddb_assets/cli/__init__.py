@@ -30,6 +30,7 @@ COMMANDS = (
     "follow",
     "stream",
     "cost",
+    "history",
     "check-warehouse",
     "forget",
     "infra",

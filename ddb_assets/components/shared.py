@@ -14,6 +14,7 @@ from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.windows.automation import automation
+from ddb_assets.windows.backfill_job import history_backfill
 from ddb_assets.windows.sensor import manifest_sensors
 from ddb_assets.windows.table_assets import INITIAL_LOAD, all_keys, stage_keys, whole_stages
 
@@ -40,7 +41,7 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
     ]
     own = dg.Definitions(
         assets=followed,
-        jobs=[job] if exported else [],
+        jobs=[*([job] if exported else []), *history_backfill(tables)],
         sensors=[
             automation(tables),
             *manifest_sensors(tables),

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.storage import Storage, join
+from ddb_assets.aws.storage import Storage, join, split_s3
 from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import Table
+from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import KEY_FORMAT, Window
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
@@ -43,6 +43,13 @@ class Place:
     exports: Destination
     parquet: str
     schemas: str
+
+    @classmethod
+    def below(cls, lake: str, table: Table) -> "Place":
+        """Where a table's windows go too (`resources/lake.py`). Raises StorageError for a lake that is not on S3."""
+        bucket, prefix = split_s3(join(lake, "exports"))
+        target = table.export or ExportTarget(bucket=bucket, prefix=prefix)
+        return cls(Destination.of(target), join(lake, "parquet", table.name), join(lake, "schemas"))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import ddb_assets
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import environment
 from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
@@ -289,6 +290,31 @@ def filled_by_a_stream(warehouse: RedshiftEngine, folder: Path) -> None:
         wipe(warehouse)
 
 
+def a_history(warehouse: RedshiftEngine, folder: Path) -> None:
+    """Versions of windows, of a broken chain, of what cannot be read and what is hidden; they start over and are forgotten."""
+    opened = SqlWarehouse(warehouse)
+    source, other = Source(folder / "source", hashed=True), Source(folder / "other", hashed=True)
+    for place, key in enumerate("abcdef"):
+        source.put(1, key, "x", "y")
+        other.put(1, key, "other")
+        for one in (source, other):
+            one.put(11 + place, key, "z")
+    how = LoadOptions(history=HistoryOptions(), max_quarantined=9, tables=WarehouseOptions(views="shown"))
+    for export in (
+        source.full(10),
+        source.window(10, 20, unread="b"),
+        other.window(10, 20, digest="d2"),
+        source.full(20),
+    ):
+        opened.load(export, how)
+    masked = Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")})
+    hides = source.window(20, 30, digest="hides").model_copy(update={"hidden": (masked,)})
+    opened.load(hides, how)
+    assert len(opened.remembered("orders")) == 4
+    opened.load(source.full(40), replace(how, restart=True))
+    opened.forget("orders", opened.holdings("orders", "shown"), "shown")
+
+
 HOURS = 7_200_000_000
 
 SCENES = (
@@ -305,6 +331,7 @@ SCENES = (
     refused,
     twice_the_same,
     shared_ledger,
+    a_history,
 )
 
 

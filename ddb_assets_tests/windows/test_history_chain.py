@@ -1,15 +1,25 @@
 """The history of a table as Dagster fills it: windows are exported with the items before them, and follow each other."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.definitions import build_defs
+from ddb_assets.resources.lake import Lake
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.windows.backfill import Place, fill, look
+from ddb_assets_tests.cli.test_commands import answer, call
+from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.support.window_chain import (
+    QUIET,
     Chain,
     asset,
     hours_ago,
@@ -32,8 +42,8 @@ EACH = ("orders", "orders__items")
 
 
 @pytest.fixture(scope="module")
-def remembering(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Definitions]:
-    """A project with a table that has a history."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a project with a table that has a history."""
     root = tmp_path_factory.mktemp("remembering")
     path = root / "remembering" / "defs" / "orders" / "defs.yaml"
     path.parent.mkdir(parents=True)
@@ -43,9 +53,14 @@ def remembering(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
     )
     for name in ("__init__.py", "definitions.py"):
         (root / "remembering" / name).touch()
+    return root
+
+
+@pytest.fixture(scope="module")
+def remembering(sandboxed: Sandbox, project: Path) -> Iterator[dg.Definitions]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(root)
-        yield build_defs(root / "remembering")
+        patch.syspath_prepend(project)
+        yield build_defs(project / "remembering")
 
 
 @pytest.fixture
@@ -63,14 +78,18 @@ def shown_at(moment: datetime) -> dict[str, tuple[str, int]]:
     return {key: (status, lines.get(key, 0)) for key, status in found}
 
 
+def load_whole(chain: Chain, moment: datetime) -> None:
+    config = {"exports__orders_full_export": {"config": {"as_of": moment.isoformat()}}}
+    whole = [f"parquet/{name}_full_parquet" for name in EACH] + [f"loads/{name}_initial_load" for name in EACH]
+    assert chain.run("exports/orders_full_export", *whole, config=config).success
+
+
 @pytest.mark.slow
 def test_a_chain_of_windows_fills_a_history_that_is_proven(chain: Chain) -> None:
     graph = chain.definitions.resolve_asset_graph()
     for name in EACH:
         assert graph.get(asset(f"warehouse/{name}_history")).parent_keys == {asset(f"warehouse/{name}")}
-    config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
-    whole = [f"parquet/{name}_full_parquet" for name in EACH] + [f"loads/{name}_initial_load" for name in EACH]
-    assert chain.run("exports/orders_full_export", *whole, config=config).success
+    load_whole(chain, hours_ago(FROM).start)
     before = loaded_orders()
     partitions = [key_of(hours_ago(hours)) for hours in range(FROM, 0, -1)]
     windows = [f"parquet/{name}_window_parquet" for name in EACH] + [f"warehouse/{name}" for name in EACH]
@@ -88,3 +107,67 @@ def test_a_chain_of_windows_fills_a_history_that_is_proven(chain: Chain) -> None
     assert loaded_orders() == orders(chain.sandbox)
     assert shown_at(hours_ago(FROM).start) == before
     assert shown_at(hours_ago(1).end) == loaded_orders()
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_a_history_is_filled_as_far_back_as_recovery_reaches(chain: Chain, project: Path) -> None:
+    """The price first, then interrupted, then in Dagster. A full export in the middle says nothing that is not known then."""
+    load_whole(chain, hours_ago(FROM).start)
+    table, versions = "FROM orders ORDER BY order_id", "FROM orders_history ORDER BY order_id, _version_us"
+    before, exported = query(table), chain.exported()
+    url = f"duckdb:///{warehouse_file()}"
+    config = project / "remembering/defs/orders/defs.yaml"
+    lake = Lake().root
+    arguments = ("history", "backfill", "orders", "--config", str(config), "--warehouse", url, "--lake", lake)
+    shown = answer(*arguments, "--cadence", "6 h")
+    said = call(*arguments, "--cadence", "6 h").output
+    assert chain.exported() == exported
+    assert "it costs at least $0.01 ($0.10 per GB, as in us-east-1, and at least 10 MB for each export)" in said
+    assert "nothing was changed: --yes makes the exports" in said
+
+    table_of = read_table(config)
+    opened = partial(open_warehouse, url, storage=AWS().storage(), aws=AWS())
+    plan = look(AWS(), opened, table_of, timedelta(hours=6))
+    assert (shown["windows"], shown["least_usd"]) == (len(plan.windows), plan.least_usd)
+    assert len(plan.windows) in {7, 8}
+    done: list[str] = []
+
+    def stop(text: str, _: LoadResult) -> None:
+        done.append(text)
+        if len(done) == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fill(AWS(), opened, table_of, plan, Place.below(lake, table_of), stop)
+    rest = look(AWS(), opened, table_of, timedelta(hours=6))
+    assert (rest.baseline, rest.windows) == (None, plan.windows[2:])
+
+    job = chain.definitions.resolve_job_def("ddb_assets_history_backfill")
+
+    def run(**given: object) -> bool:
+        config = {**QUIET, "ops": {"fill_history": {"config": {"table": "orders", "cadence": "6 h", **given}}}}
+        return job.execute_in_process(run_config=config, instance=chain.instance, raise_on_error=False).success
+
+    assert run()
+    assert look(AWS(), opened, table_of, timedelta(hours=6)) == rest
+    assert not run(table="customers")
+    assert run(confirm=True)
+    assert chain.exported() == exported + plan.exports  # none was made twice
+    assert "lacks nothing" in call(*arguments, "--yes").output
+    assert query(table) == before
+    (observed,) = chain.instance.fetch_observations(asset("warehouse/orders_history"), limit=1).records
+    assert observed.asset_observation
+    assert observed.asset_observation.metadata["broken_chain"].value == 0
+    assert (
+        observed.asset_observation.metadata["history_rows"].value
+        == query("SELECT COUNT(*) FROM _ddb_versions__orders")[0][0]
+    )
+
+    known = query(versions)
+    assert len(known) > len(before)
+    load_whole(chain, plan.windows[3].start)
+    assert query(versions) == known
