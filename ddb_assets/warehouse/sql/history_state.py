@@ -48,7 +48,7 @@ def _sources(engine: SqlEngine, table: TableName, span: Span) -> dict[Span, bool
     """This export and the window that begins at its end, as far as they count; whether each is proven."""
     found = engine.fetch(
         Statement(
-            f"SELECT from_us, to_us, proven AND old_images FROM ({timeline.sources(table)}) AS counted "
+            f"{timeline.with_(timeline.sources(table))} SELECT from_us, to_us, proven AND old_images FROM counted "
             "WHERE (from_us = ? AND to_us = ?) OR (from_us = ? AND to_us > from_us)",
             (*span, span[1]),
         )
@@ -77,6 +77,6 @@ def _query(versions: Versions, keys: Sequence[str], spans: Sequence[Span], what:
     of_spans = " OR ".join(f"({own}.{quoted(BEGUN)} = ? AND {own}.{quoted(ENDED)} = ?)" for _ in spans)
     among = f"EXISTS (SELECT 1 FROM {table} AS {own} WHERE {same} AND ({of_spans}))"
     here = " OR ".join(f"({quoted(BEGUN)} = ? AND {quoted(ENDED)} = ?)" for _ in spans)
-    evidence = timeline.evidence(table, versions.sources, keys, among)
+    evidence = timeline.with_(timeline.evidence(table, versions.sources, keys, among))
     values = tuple(time for span in spans for time in span)
-    return Statement(f"{what} FROM ({evidence}) AS evidence WHERE broken AND ({here}){rest}", (*values, *values))
+    return Statement(f"{evidence} {what} FROM evidence WHERE broken AND ({here}){rest}", (*values, *values))

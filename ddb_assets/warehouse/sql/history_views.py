@@ -15,7 +15,7 @@ from ddb_assets.warehouse.sql import ddl, statements
 from ddb_assets.warehouse.sql.engine import SqlEngine, Standing
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted, timestamp
 from ddb_assets.warehouse.sql.tables import Tables
-from ddb_assets.warehouse.sql.timeline import OBSERVED, intervals
+from ddb_assets.warehouse.sql.timeline import OBSERVED, Queries, intervals, with_
 from ddb_assets.warehouse.sql.versions import BOOKKEEPING, Versions
 from ddb_assets.warehouse.sql.views import View, replace_view
 
@@ -61,11 +61,11 @@ def _wanted(versions: Versions, tables: Tables, options: WarehouseOptions) -> It
             yield _view(statements.history(target.table, options.views), kept.table, ddl.shown(own), keys, periods)
 
 
-def _view(name: TableName, table: TableName, own: Mapping[str, SqlType], keys: list[str], periods: str) -> View:
+def _view(name: TableName, table: TableName, own: Mapping[str, SqlType], keys: list[str], periods: Queries) -> View:
     shown = {column: _free(column, own) for column in own if column != VERSION}
     same = " AND ".join(f"{table.column(key)} = periods.{quoted(key)}" for key in (*keys, VERSION, BEGUN, ENDED))
     columns = ", ".join(f"{table.column(column)} AS {quoted(as_)}" for column, as_ in shown.items())
-    query = f"SELECT {columns}, {_period()} FROM {table} INNER JOIN ({periods}) AS periods ON {same}"
+    query = f"{with_(periods)} SELECT {columns}, {_period()} FROM {table} INNER JOIN periods ON {same}"
     made = Statement(f"CREATE OR REPLACE VIEW {name} AS {query} WITH NO SCHEMA BINDING")
     return View(name, {as_: own[column] for column, as_ in shown.items()} | dict(PERIOD), made)
 

@@ -15,7 +15,7 @@ full export that is as it was before, and an item that could not be read, of whi
 """
 # ruff: noqa: S608  -- names come from quoted()
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ddb_assets.flatten.schema import HASH, OLD_HASH, VERSION
 from ddb_assets.warehouse.bookkeeping import BEGUN, ENDED, KIND
@@ -25,13 +25,20 @@ PUT, DELETE, OBSERVED, UNREAD = "put", "delete", "observed", "unread"
 """What a row of the table of versions says of its key."""
 HIDDEN = "hidden"
 """In place of a hash of an item with values that must not be seen any more."""
+Queries = Mapping[str, str]
+"""Queries by name, each of which may read from those before it: the text after WITH (`with_`). The last one is the result."""
 BEFORE = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 AFTER = "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING"
 UNTIL = "ROWS UNBOUNDED PRECEDING"
 
 
-def sources(table: TableName) -> str:
-    """The exports that count: their times, the next full export (`baseline`), and whether all before them is `proven`.
+def with_(queries: Queries) -> str:
+    """The text that a query begins with which reads from these."""
+    return "WITH " + ", ".join(f"{name} AS ({query})" for name, query in queries.items())
+
+
+def sources(table: TableName) -> Queries:
+    """`counted`: the exports that count, with their times, the next full export (`baseline`), and whether they are `proven`.
 
     `proven`: windows without a gap lead from a full export to it, so the state of every item at its start is known.
     """
@@ -39,31 +46,32 @@ def sources(table: TableName) -> str:
     # guard: a window around a full export does not count
     sound = (
         f"SELECT from_us, to_us, blind, old_images, from_us < to_us AND COALESCE(MAX(CASE WHEN from_us = to_us THEN to_us END) "
-        f"OVER (ORDER BY to_us, from_us {BEFORE}), 0) <= from_us AS sound FROM {table}"
+        f"OVER (ORDER BY to_us, from_us {BEFORE}), 0) <= from_us AS is_sound FROM {table}"
     )
-    covered = (
-        f"SELECT from_us, to_us, blind, old_images, sound, MIN(CASE WHEN sound THEN from_us END) "
-        f"OVER (ORDER BY to_us, from_us DESC {AFTER}) AS next_from FROM ({sound}) AS looked_at"
+    compared = (
+        f"SELECT from_us, to_us, blind, old_images, is_sound, MIN(CASE WHEN is_sound THEN from_us END) "
+        f"OVER (ORDER BY to_us, from_us DESC {AFTER}) AS next_from FROM sound"
     )
     # guard: windows that overlap do not count
     used = (
         f"SELECT from_us, to_us, blind, old_images, MIN(CASE WHEN {complete} THEN to_us END) "
         f"OVER (ORDER BY to_us, from_us {AFTER}) AS baseline, CASE WHEN ({complete}) OR "
         f"COALESCE(LAG(to_us) OVER (ORDER BY to_us, from_us) < from_us, TRUE) THEN 1 ELSE 0 END AS begins "
-        f"FROM ({covered}) AS compared WHERE from_us = to_us OR (sound AND COALESCE(next_from >= to_us, TRUE))"
+        f"FROM compared WHERE from_us = to_us OR (is_sound AND COALESCE(next_from >= to_us, TRUE))"
     )
     chained = (
         f"SELECT from_us, to_us, blind, old_images, baseline, SUM(begins) OVER (ORDER BY to_us, from_us {UNTIL}) AS chain "
-        f"FROM ({used}) AS used"
+        f"FROM used"
     )
-    return (
+    counted = (
         f"SELECT from_us, to_us, old_images, baseline, MAX(CASE WHEN {complete} THEN 1 ELSE 0 END) "
-        f"OVER (PARTITION BY chain) = 1 AS proven FROM ({chained}) AS chained"
+        f"OVER (PARTITION BY chain) = 1 AS proven FROM chained"
     )
+    return {"sound": sound, "compared": compared, "used": used, "chained": chained, "counted": counted}
 
 
-def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str], among: str = "") -> str:
-    """What the exports that count say, a row for each key and write, with what is known from the rows around it.
+def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str], among: str = "") -> Queries:
+    """`evidence`: what the exports that count say, a row for each key and write, with what the rows around it tell.
 
     `gone`: the full export that shows that the item was gone. `carried`: the row begins no version. `broken`: the item from
     before the window is not the version that was valid then. `among` is a condition on the rows of `versions`.
@@ -74,20 +82,18 @@ def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str],
     columns = ", ".join(versions.column(name) for name in (*keys, VERSION, KIND, HASH, OLD_HASH, BEGUN, ENDED))
     said = (
         f"SELECT {columns}, counted.baseline, counted.proven AND counted.old_images AS proven "
-        f"FROM {versions} INNER JOIN ({sources(sources_table)}) AS counted ON {versions.column(BEGUN)} = counted.from_us "
+        f"FROM {versions} INNER JOIN counted ON {versions.column(BEGUN)} = counted.from_us "
         f"AND {versions.column(ENDED)} = counted.to_us{f' WHERE {among}' if among else ''}"
     )
-    followed = (
-        f"SELECT {names}, baseline, proven, LEAD({quoted(VERSION)}) {order} AS next_version FROM ({said}) AS said"
-    )
+    followed = f"SELECT {names}, baseline, proven, LEAD({quoted(VERSION)}) {order} AS next_version FROM said"
     # guard: what a full export lacks has ended
     ended = (
         f"SELECT {names}, proven, CASE WHEN {quoted(KIND)} <> '{DELETE}' AND COALESCE(baseline < next_version, TRUE) "
-        f"THEN baseline END AS gone FROM ({followed}) AS followed"
+        f"THEN baseline END AS gone FROM followed"
     )
     preceded = (
         f"SELECT {names}, proven, gone, LAG({quoted(KIND)}) {order} AS kind_before, LAG({quoted(HASH)}) {order} "
-        f"AS hash_before, LAG(gone) {order} AS gone_before FROM ({ended}) AS ended"
+        f"AS hash_before, LAG(gone) {order} AS gone_before FROM ended"
     )
     # guard: an item as it was is no new version
     same = (
@@ -100,28 +106,32 @@ def evidence(versions: TableName, sources_table: TableName, keys: Sequence[str],
         f"WHEN {absent} THEN {quoted(OLD_HASH)} IS NOT NULL WHEN hash_before IS NULL THEN FALSE "
         f"ELSE COALESCE({quoted(OLD_HASH)} <> hash_before, TRUE) END"
     )
-    return (
+    found = (
         f"SELECT {names}, gone, {quoted(KIND)} = '{UNREAD}' OR COALESCE({same}, FALSE) AS carried, {broken} AS broken "
-        f"FROM ({preceded}) AS preceded"
+        f"FROM preceded"
     )
+    made = {"said": said, "followed": followed, "ended": ended, "preceded": preceded, "evidence": found}
+    return {**sources(sources_table), **made}
 
 
-def intervals(versions: TableName, sources_table: TableName, keys: Sequence[str]) -> str:
-    """The versions: key, version and export, the time `until_us` at which it ends, and how that is known (`ended_by`)."""
+def intervals(versions: TableName, sources_table: TableName, keys: Sequence[str]) -> Queries:
+    """`periods`: key, version and export of each version, when it ends (`until_us`), and how that is known (`ended_by`)."""
     own = ", ".join(map(quoted, keys))
     names = ", ".join([own, *map(quoted, (VERSION, KIND, BEGUN, ENDED))])
     order = f"PARTITION BY {own} ORDER BY {quoted(VERSION)}"
     grouped = (
         f"SELECT {names}, gone, carried, SUM(CASE WHEN carried THEN 0 ELSE 1 END) OVER ({order} {UNTIL}) AS place "
-        f"FROM ({evidence(versions, sources_table, keys)}) AS evidence"
+        f"FROM evidence"
     )
-    gone = f"SELECT {names}, carried, MIN(gone) OVER (PARTITION BY {own}, place) AS gone FROM ({grouped}) AS grouped"
-    followed = (
+    known = f"SELECT {names}, carried, MIN(gone) OVER (PARTITION BY {own}, place) AS gone FROM grouped"
+    begun = (
         f"SELECT {names}, gone, LEAD({quoted(VERSION)}) OVER ({order}) AS next_version, LEAD({quoted(KIND)}) "
-        f"OVER ({order}) AS next_kind FROM ({gone}) AS known WHERE NOT carried"
+        f"OVER ({order}) AS next_kind FROM known WHERE NOT carried"
     )
-    return (
+    periods = (
         f"SELECT {names}, COALESCE(gone, next_version) AS until_us, CASE WHEN gone IS NOT NULL OR next_kind = '{OBSERVED}' "
-        f"THEN 'observed' WHEN next_version IS NOT NULL THEN 'written' END AS ended_by FROM ({followed}) AS followed "
+        f"THEN 'observed' WHEN next_version IS NOT NULL THEN 'written' END AS ended_by FROM begun "
         f"WHERE {quoted(KIND)} IN ('{PUT}', '{OBSERVED}')"
     )
+    made = {"grouped": grouped, "known": known, "begun": begun, "periods": periods}
+    return {**evidence(versions, sources_table, keys), **made}
