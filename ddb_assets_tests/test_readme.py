@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -38,6 +39,8 @@ def test_every_command_is_shown_with_options_that_it_has(readme: str) -> None:
     assert {call[0] for call in calls} == set(COMMANDS)
     for name, *words in calls:
         command = main.get_command(None, name)  # type: ignore[arg-type]
+        if isinstance(command, click.Group):
+            command = command.commands[words[0]]
         assert command
         known = {option for parameter in command.params for option in parameter.opts}
         own = words[: words.index("--")] if "--" in words else words

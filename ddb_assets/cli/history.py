@@ -15,7 +15,7 @@ from ddb_assets.contract.windows import Cadence
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.windows.backfill import Place, fill, look
-from ddb_assets.windows.backfill_plan import PRICE, Backfill
+from ddb_assets.windows.backfill_plan import Backfill
 
 
 def run(name: str, config: Path, warehouse: str, lake: str, cadence: str | None, *, make: bool, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def _print_plan(table: Table, plan: Backfill, *, as_json: bool, made: bool = Fal
         "from": plan.windows[0].start if plan.windows else None,
         "to": plan.windows[-1].end if plan.windows else None,
         "table bytes": plan.table_bytes,
-        "least usd": plan.least_usd,
+        "usd": plan.usd,
     }
     if as_json:
         print_json({"table": table.name, **{name.replace(" ", "_"): value for name, value in found.items()}})
@@ -73,6 +73,6 @@ def _print_plan(table: Table, plan: Backfill, *, as_json: bool, made: bool = Fal
         say(f"the history of {table.name} goes back as far as point-in-time recovery, and lacks nothing")
         return
     print_grid(f"the history of {table.name} lacks", ("", ""), list(found.items()))
-    say(f"it costs at least ${plan.least_usd:,.2f} ({PRICE}); windows with more than 10 MB of changes cost more")
+    say(f"it costs {plan.price}")
     if not made:
         say("nothing was changed: --yes makes the exports")

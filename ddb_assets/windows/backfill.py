@@ -18,6 +18,7 @@ from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import KEY_FORMAT, Window
+from ddb_assets.exports.billed import CostLimitError, billed_month
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, FullExport, Increment, RequestError, TableExports, key_schema
@@ -79,11 +80,13 @@ def look(aws: AWS, opened: Opened, table: Table, length: timedelta | None = None
             f"{table.table} was dropped and created again since {table.name} was loaded: point-in-time recovery has nothing of "
             f"the table before; make a new initial load (materialize {table.full_chain})"
         )
+    latest = billed_month(client, exports.arn).window_bytes
     return plan(
         spans,
         exports.restorable().earliest,
         length or table.windows.length,
         describe_table(client, table.table).size_bytes,
+        sum(latest) / len(latest) / table.windows.length.total_seconds() if latest else None,
     )
 
 
@@ -97,10 +100,11 @@ def fill(
 ) -> Filled:
     """Makes and loads the exports of a plan, oldest first; `on_done` gets what was loaded, in words, after each.
 
-    Raises ExportFailedError, ExportTimeoutError, RequestError, and what a load raises; what was loaded until then stays.
+    Raises ExportFailedError, ExportTimeoutError, RequestError, CostLimitError beyond the contract's `max_cost`, and what a
+    load raises; what was loaded until then stays.
     """
     client, storage = aws.dynamodb(table.table), aws.storage()
-    exports = TableExports(client, table.table)
+    exports = TableExports(client, table.table, table.max_cost)
     ahead: deque[datetime | Window] = deque([what.baseline] if what.baseline else [])
     ahead.extend(what.windows)
     asked: deque[tuple[datetime | Window, ExportRef]] = deque()
@@ -109,7 +113,7 @@ def fill(
         while ahead and len(asked) < AT_ONCE:
             try:
                 asked.append((ahead[0], exports.request(_request(ahead[0]), place.exports)))
-            except RequestError as error:
+            except (RequestError, CostLimitError) as error:
                 if not asked:
                     raise
                 logger.info("table %s: %s; waiting for the exports that are running", table.name, error)

@@ -17,7 +17,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.windows.backfill import Place, fill, look
-from ddb_assets.windows.backfill_plan import PRICE, BackfillError
+from ddb_assets.windows.backfill_plan import BackfillError
 
 HISTORY_BACKFILL = "ddb_assets_history_backfill"
 
@@ -54,10 +54,8 @@ def history_backfill(tables: Sequence[Table]) -> list[dg.JobDefinition]:
             label = f"ddb_assets history {table.name}"
             opened = partial(open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=label)
             plan = look(aws, opened, table, length)
-            context.log.info(
-                f"{len(plan.windows)} windows{' and a full export' if plan.baseline else ''} are missing; they cost at least "
-                f"${plan.least_usd:,.2f} ({PRICE}); windows with more than 10 MB of changes cost more"
-            )
+            also = " and a full export" if plan.baseline else ""
+            context.log.info(f"{len(plan.windows)} windows{also} are missing; they cost {plan.price}")
             if not config.confirm:
                 context.log.info("nothing was changed: set `confirm: true` to make the exports")
                 return
@@ -74,7 +72,7 @@ def history_backfill(tables: Sequence[Table]) -> list[dg.JobDefinition]:
                     "exports": found.exports,
                     "history_rows": found.history_rows,
                     "broken_chain": found.broken,
-                    "least_usd": plan.least_usd,
+                    "usd": plan.usd,
                 },
             )
         )

@@ -3,8 +3,7 @@
 Point-in-time recovery reaches 35 days back. A full export of that time and the windows since then, up to the newest full export
 that the history has, are what is missing. `backfill.py` makes and loads them.
 Facts: DynamoDB bills a full export by the table's size at that time, an incremental one by the size of the changes, and at
-least 10 MB for each (DynamoDB Developer Guide, "DynamoDB data export to Amazon S3: how it works"). The price is that of
-us-east-1; other Regions differ.
+least 10 MB for each (DynamoDB Developer Guide, "DynamoDB data export to Amazon S3: how it works").
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Window
+from ddb_assets.costs.month import LEAST_BILLED
+from ddb_assets.costs.prices import GB, prices
 from ddb_assets.errors import DdbAssetsError
 
 Span = tuple[datetime, datetime]
 """The time that an export in a history covers; both ends of a full export are its time."""
 MARGIN = timedelta(hours=3)
 """So long after the earliest restorable time the backfill begins, because that moves on while exports are requested."""
-USD_PER_GB, LEAST_BYTES, GB = 0.10, 10_000_000, 1_000_000_000
-PRICE = f"${USD_PER_GB:.2f} per GB, as in us-east-1, and at least 10 MB for each export"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,13 +30,14 @@ class BackfillError(DdbAssetsError):
 class Backfill:
     """What is to be exported: the table at `baseline` (None if the history has such a full export), then the windows.
 
-    `table_bytes` is the size of the table as DynamoDB says it. `too_short` are gaps of less than 15 minutes, which
-    DynamoDB does not export.
+    `table_bytes` is the size of the table as DynamoDB says it, `change_rate` the bytes of changes in a second of the latest
+    windows, None without any. `too_short` are gaps of less than 15 minutes, which DynamoDB does not export.
     """
 
     baseline: datetime | None
     windows: tuple[Window, ...]
     table_bytes: int
+    change_rate: float | None = None
     too_short: tuple[Span, ...] = ()
 
     @property
@@ -46,13 +46,26 @@ class Backfill:
         return len(self.windows) + (self.baseline is not None)
 
     @property
-    def least_usd(self) -> float:
-        """The least that they cost. Changes of more than 10 MB in a window cost more, which nobody knows before."""
-        whole = max(self.table_bytes, LEAST_BYTES) if self.baseline else 0
-        return round((whole + len(self.windows) * LEAST_BYTES) / GB * USD_PER_GB, 4)
+    def usd(self) -> float:
+        """What they cost, in US dollars, if changes were as large as in the latest windows. Raises PricesError."""
+        whole = max(self.table_bytes, LEAST_BILLED) if self.baseline else 0
+        rate = self.change_rate or 0
+        changes = sum(max(LEAST_BILLED, rate * (one.end - one.start).total_seconds()) for one in self.windows)
+        return round((whole + changes) / GB * prices().dynamodb.export_gb, 4)
+
+    @property
+    def price(self) -> str:
+        """The same in words, with what it is worth."""
+        how = "at least" if self.change_rate is None else "about"
+        why = (
+            "windows with more than 10 MB of changes cost more" if self.change_rate is None else "by the latest windows"
+        )
+        return f"{how} ${self.usd:,.2f}, {why} ({prices().said})"
 
 
-def plan(spans: Sequence[Span], earliest: datetime, length: timedelta, table_bytes: int) -> Backfill:
+def plan(
+    spans: Sequence[Span], earliest: datetime, length: timedelta, table_bytes: int, change_rate: float | None = None
+) -> Backfill:
     """What a history with these exports lacks since `earliest`, in windows of this length where they fit.
 
     Raises BackfillError when the history has no full export, to which windows could lead.
@@ -63,7 +76,7 @@ def plan(spans: Sequence[Span], earliest: datetime, length: timedelta, table_byt
     covered = merged([span for span in spans if span[0] < span[1]])
     first, last = _hour_after(earliest + MARGIN), fulls[-1]
     if last - first < SHORTEST:
-        return Backfill(None, (), table_bytes)
+        return Backfill(None, (), table_bytes, change_rate)
     there = [full for full in fulls if earliest <= full <= first + length]
     begin = min(there, default=first)
     known = bool(there) or any(start <= full <= first <= end for start, end in covered for full in fulls)
@@ -73,6 +86,7 @@ def plan(spans: Sequence[Span], earliest: datetime, length: timedelta, table_byt
         baseline=None if known or not windows else first,
         windows=windows,
         table_bytes=table_bytes,
+        change_rate=change_rate,
         too_short=tuple(gap for gap in gaps if gap[1] - gap[0] < SHORTEST),
     )
 

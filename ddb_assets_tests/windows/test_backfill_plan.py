@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.contract.windows import LONGEST, SHORTEST
+from ddb_assets.costs.month import LEAST_BILLED
+from ddb_assets.costs.prices import GB
 from ddb_assets.windows.backfill_plan import MARGIN, BackfillError, merged, plan, split
 
 EARLIEST = datetime(2026, 11, 1, 0, 20, tzinfo=UTC)
@@ -16,13 +18,19 @@ T0 = datetime(2026, 11, 3, 10, 5, 7, tzinfo=UTC)
 
 
 def test_a_table_that_was_just_loaded_lacks_all_that_recovery_has() -> None:
-    found = plan([(T0, T0)], EARLIEST, HOUR, 5_000_000_000)
+    found = plan([(T0, T0)], EARLIEST, HOUR, 5 * GB)
     assert found.baseline == FIRST
     assert found.windows[0].start == FIRST
     assert found.windows[-1].end == T0
     assert all(window.end - window.start <= HOUR + SHORTEST for window in found.windows)
     assert found.exports == len(found.windows) + 1 == 55
-    assert found.least_usd == round(0.5 + 54 * 0.001, 4)
+    assert found.usd == round((5 * GB + 54 * LEAST_BILLED) / GB * 0.10, 4)
+    assert found.price.startswith(
+        "at least $0.55, windows with more than 10 MB of changes cost more (prices of us-east-1"
+    )
+    busy = plan([(T0, T0)], EARLIEST, HOUR, 5 * GB, LEAST_BILLED / 360)
+    assert busy.usd == pytest.approx((5 * GB + 10 * LEAST_BILLED * ((T0 - FIRST) / HOUR)) / GB * 0.10, abs=0.01)
+    assert busy.price.startswith("about $1.0")
     assert not found.too_short
 
 
@@ -42,7 +50,7 @@ def test_what_is_done_is_not_done_again() -> None:
     assert plan(spans, EARLIEST + DAY, DAY, 0).baseline is None
     spans += [(window.start, window.end) for window in all_of_it.windows[2:]]
     done = plan(spans, later, DAY, 0)
-    assert (done.exports, done.least_usd) == (0, 0)
+    assert (done.exports, done.usd) == (0, 0)
 
 
 def test_a_history_without_a_full_export_cannot_be_filled() -> None:
