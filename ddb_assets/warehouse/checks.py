@@ -109,8 +109,8 @@ def _unbroken(history: HistoryResult | None, asset: dg.AssetKey) -> dg.AssetChec
         )
     elif not history.used:
         said = (
-            "not part of the history: the time of a full export is within the window, or it ends within another window; "
-            "export a window that begins or ends there"
+            "not part of the history: the time of a full export is within the window, or it ends within another window, so "
+            "export one that begins or ends there; or it is older than `keep` allows"
         )
     elif not history.proven and history.resolution is not None:
         said = "not proved: windows before it are missing, or the export has no old images"

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, join, split_s3
@@ -81,9 +81,12 @@ def look(aws: AWS, opened: Opened, table: Table, length: timedelta | None = None
             f"the table before; make a new initial load (materialize {table.full_chain})"
         )
     latest = billed_month(client, exports.arn).window_bytes
+    earliest = exports.restorable().earliest
+    if table.history.kept_for:  # what is older would be forgotten at once
+        earliest = max(earliest, datetime.now(UTC) - table.history.kept_for)
     return plan(
         spans,
-        exports.restorable().earliest,
+        earliest,
         length or table.windows.length,
         describe_table(client, table.table).size_bytes,
         sum(latest) / len(latest) / table.windows.length.total_seconds() if latest else None,

@@ -316,3 +316,41 @@ def test_a_full_export_says_only_what_was_not_known(warehouse: AnyEngine, orders
         "a": [(10, 11, "observed", "written", Item("first")), (11, None, "written", None, Item("second"))],
         "b": [(10, 12, "observed", "written", Item("first"))],
     }
+
+
+DAY = 86_400_000_000
+
+
+def test_old_versions_are_forgotten_and_the_rest_is_as_it_was(warehouse: AnyEngine, orders: Source) -> None:
+    """What was valid at the horizon stays; an export from before it adds nothing, though its versions are gone."""
+    days = [(day * DAY, day * DAY + DAY) for day in range(6)]
+    for key in "abcd":
+        orders.put(-1, key, f"first {key}", "x")
+    orders.put(DAY + 1, "a", "second", "y")
+    orders.delete(DAY + 2, "b")
+    orders.put(2 * DAY + 1, "a", "third", "y", "z")
+    orders.put(4 * DAY + 1, "c", "later")
+    orders.delete(5 * DAY + 1, "d")
+    for report in (orders.full(0), *(orders.window(*day) for day in days[:5]), orders.full(3 * DAY)):
+        kept(warehouse, report)
+    before, whole = versions(warehouse), lines(warehouse)
+    short = HistoryOptions(keep="2 days")
+    load(warehouse, orders.window(*days[5]), history=short)
+    horizon = 4 * DAY
+    found = versions(warehouse)
+    assert {key: [one for one in every if one[1] is None or one[1] > horizon] for key, every in found.items()} == found
+    for moment in (horizon, 5 * DAY, 6 * DAY):
+        assert at_time(found, moment) == items(orders, moment)
+    assert at_time(found, horizon) == at_time(before, horizon)
+    assert found["a"] == before["a"][2:]  # with the time at which it was written, two days before the horizon
+    assert found["d"][0][0] == 0
+    assert 0 < lines(warehouse) < whole
+    again = load(warehouse, orders.window(*days[1], digest="d2"), history=short)
+    assert again.history
+    assert not again.history.used
+    assert not load(warehouse, orders.window(*days[1], digest="d2"), history=short).applied
+    assert versions(warehouse) == found
+
+
+def lines(warehouse: AnyEngine) -> int:
+    return int(select(warehouse, "SELECT COUNT(*) FROM _ddb_versions__orders__lines")[0][0])

@@ -311,11 +311,14 @@ def a_history(warehouse: RedshiftEngine, folder: Path) -> None:
     hides = source.window(20, 30, digest="hides").model_copy(update={"hidden": (masked,)})
     opened.load(hides, how)
     assert len(opened.remembered("orders")) == 4
+    short = replace(how, history=HistoryOptions(keep="1 day"))
+    for export in (source.window(15, 30), source.window(2 * DAY, 3 * DAY)):
+        opened.load(export.model_copy(update={"hidden": (masked,)}), short)
     opened.load(source.full(40), replace(how, restart=True))
     opened.forget("orders", opened.holdings("orders", "shown"), "shown")
 
 
-HOURS = 7_200_000_000
+HOURS, DAY = 7_200_000_000, 86_400_000_000
 
 SCENES = (
     tails,

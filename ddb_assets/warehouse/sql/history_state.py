@@ -18,7 +18,7 @@ from ddb_assets.warehouse.sql import timeline
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.statements import Statement, TableName, count, quoted
 from ddb_assets.warehouse.sql.tables import Tables
-from ddb_assets.warehouse.sql.versions import Versions
+from ddb_assets.warehouse.sql.versions import Versions, forgotten
 from ddb_assets.warehouse.times import end, start
 
 EXAMPLES = 5
@@ -30,12 +30,13 @@ def seen(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
     if versions is None:
         return None
     span = (start(report), end(report))
-    known = _sources(engine, versions.sources, span)
+    old = span[1] <= forgotten(engine, versions.sources)
+    known = {} if old else _sources(engine, versions.sources, span)
     broken = _broken(engine, versions, tables, list(known)) if tables.root.relation.keys else []
     masked = report.identity is not None and any(report.identity.key_masks)
     return HistoryResult(
         rows=number(engine, count(versions.root.table)),
-        added=report.root.rows,
+        added=0 if old else report.root.rows,
         used=span in known,
         proven=known.get(span, False),
         resolution=None if report.is_full else (span[1] - span[0]) // 1_000_000,

@@ -57,6 +57,7 @@ from ddb_assets.warehouse.sql.tables import (
 )
 from ddb_assets.warehouse.sql.tail import existing
 from ddb_assets.warehouse.sql.unread import mark_stale
+from ddb_assets.warehouse.sql.version_retention import forget_old
 from ddb_assets.warehouse.sql.views import free, show
 from ddb_assets.warehouse.times import end
 
@@ -191,6 +192,7 @@ def _load(
         result = finish(engine, tables, report, known)
         # guard: kept rows, deletes are not forgotten
         forgotten = None if how.soft_delete else _forget_deletes(engine, tables, report, how.tombstone_retention)
+        forget_old(engine, kept, report, how)
         result = replace(result, remarks=remarks, history=history_state.seen(engine, kept, tables, report))
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         # guard: ledger row in the transaction

@@ -38,8 +38,10 @@ SOURCES = {
     "table_id": SqlType("VARCHAR", 64),
     "blind": SqlType("BOOLEAN"),
     "old_images": SqlType("BOOLEAN"),
+    "forgotten_us": SqlType("BIGINT"),
 }
-"""The columns of the table of exports. Both times of a full export are its own. `blind`: not all of its keys could be read."""
+"""The columns of the table of exports. Both times of a full export are its own. `blind`: not all of its keys could be read.
+`forgotten_us`: versions that ended before this time were deleted with this load (`version_retention.py`)."""
 MARK = "old_images"
 _OF_EXPORT = {BEGUN: SqlType("BIGINT"), ENDED: SqlType("BIGINT")}
 _OF_ITEM = {KIND: SqlType("VARCHAR", 8), HASH: SqlType.parse(HASH_TYPE), OLD_HASH: SqlType.parse(HASH_TYPE)}
@@ -92,8 +94,15 @@ def lacks(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> b
     table = statements.history_sources(TableName(schema, report.root.name))
     if not engine.catalog(table):
         return True
+    if end(report) <= forgotten(engine, table):
+        return False
     same = f"SELECT COUNT(*) FROM {table} WHERE from_us = ? AND to_us = ? AND digest = ?"
     return not number(engine, Statement(same, (start(report), end(report), report.digest)))
+
+
+def forgotten(engine: SqlEngine, sources: TableName) -> int:
+    """The time before which the history has forgotten what ended, in microseconds since 1970; 0 if it has not."""
+    return number(engine, Statement(f"SELECT COALESCE(MAX(forgotten_us), 0) FROM {sources}"))
 
 
 def spans(engine: SqlEngine, schema: str, root: str) -> tuple[tuple[datetime, datetime], ...]:
@@ -173,6 +182,9 @@ def keep(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
     if versions is None:
         return
     _check_unchanged(engine, versions)
+    # guard: what is forgotten stays forgotten
+    if end(report) <= forgotten(engine, versions.sources):
+        return
     span = (start(report), end(report))
     same = f"{quoted(BEGUN)} = ? AND {quoted(ENDED)} = ?"
     for table, _ in versions.all:
@@ -209,9 +221,9 @@ def keep(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
         report.is_full and report.unkeyed > 0,
         report.old_images,
     )
-    marks = ", ".join("?" * len(values))
+    names, marks = ", ".join(list(SOURCES)[: len(values)]), ", ".join("?" * len(values))
     # guard: a history knows its exports
-    engine.execute(Statement(f"INSERT INTO {versions.sources} ({', '.join(SOURCES)}) VALUES ({marks})", values))
+    engine.execute(Statement(f"INSERT INTO {versions.sources} ({names}) VALUES ({marks})", values))
 
 
 def existing(engine: SqlEngine, tables: Tables) -> list[tuple[TableName, Layout]]:
