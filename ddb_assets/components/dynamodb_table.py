@@ -69,7 +69,7 @@ attributes:
   #   # with source: scan, how it reads: scan: {{max_rcu: 50%, workers: 8, segments: 64, consistent: true}}
   # lake: parquet  # iceberg: every version of every item goes to the Iceberg table {name}__changes, too
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
-  # history: false  # true: every version of the items that windows show, in the view {name}_history
+  # history: false  # true: every version of the items that windows show, in the view {name}_history; or {{keep: 400 days}}
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
   #   sortkey: [created_at]
