@@ -32,7 +32,7 @@ def seen(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
     span = (start(report), end(report))
     old = span[1] <= forgotten(engine, versions.sources)
     known = {} if old else _sources(engine, versions.sources, span)
-    broken = _broken(engine, versions, tables, list(known)) if tables.root.relation.keys else []
+    broken = _broken(engine, versions, tables, list(known)) if known and tables.root.relation.keys else []
     masked = report.identity is not None and any(report.identity.key_masks)
     return HistoryResult(
         rows=number(engine, count(versions.root.table)),
@@ -62,7 +62,7 @@ def _broken(engine: SqlEngine, versions: Versions, tables: Tables, spans: Sequen
     keys = [key.name for key in tables.root.relation.keys]
     names = ", ".join(map(quoted, keys))
     found = _query(versions, keys, spans, f"SELECT {names}", f" ORDER BY {names}, {quoted(VERSION)} LIMIT {EXAMPLES}")
-    return [", ".join(map(str, row)) for row in engine.fetch(found)] if spans else []
+    return [", ".join(map(str, row)) for row in engine.fetch(found)]
 
 
 def _count(engine: SqlEngine, versions: Versions, tables: Tables, spans: Sequence[Span]) -> int:
