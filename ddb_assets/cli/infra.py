@@ -1,7 +1,6 @@
 """`ddb-assets infra`: the template of what a project needs on AWS, printed."""
 
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def run(
         print_json(plain(made))
         return
     text = yaml_text(made)
-    sys.stdout.write(text)
+    say(text, nl=False)
     if len(text.encode()) > MAX_BODY:
         say(f"the template has more than {MAX_BODY:,} bytes: deploy it with --s3-bucket", err=True)
 

@@ -53,7 +53,8 @@ def _database(wanted: Wanted) -> Resources:
     if catalog is None or not wanted.options.own_database:
         return {}
     database = {"Name": catalog.namespace, "LocationUri": f"{catalog.location}/{catalog.namespace}"}
-    properties = {"CatalogId": catalog.account or ref("AWS::AccountId"), "DatabaseInput": database}
+    home = {"CatalogId": catalog.account or ref("AWS::AccountId"), "DatabaseName": catalog.namespace}
+    properties = home | {"DatabaseInput": database}
     return {"IcebergDatabase": resource("AWS::Glue::Database", properties, kept=True)}
 
 

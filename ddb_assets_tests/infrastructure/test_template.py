@@ -21,14 +21,14 @@ from ddb_assets_tests.infrastructure.read_template import listed, read, statemen
 from ddb_assets_tests.infrastructure.wanted import projects
 
 DATA = {
-    "AWS::S3::Bucket",
-    "AWS::KMS::Key",
-    "AWS::DynamoDB::Table",
-    "AWS::Kinesis::Stream",
-    "AWS::RedshiftServerless::Namespace",
-    "AWS::Glue::Database",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::KMS::Key": "",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::RedshiftServerless::Namespace": "NamespaceName",
+    "AWS::Glue::Database": "DatabaseName",
 }
-"""What has data, or without which data cannot be read."""
+"""What has data, or without which data cannot be read, and the property that identifies it."""
 NAMED = (
     "BucketName",
     "QueueName",
@@ -124,13 +124,15 @@ def _is_closed_to_the_public(found: Any, wanted: Wanted) -> None:
 
 
 def _keeps_the_data(found: Any) -> None:
+    """What a stack leaves behind has a name that is a text, by which CloudFormation can import it again; a key has none."""
     for one in found["Resources"].values():
         kept = (one.get("DeletionPolicy"), one.get("UpdateReplacePolicy"))
         assert (kept == (KEPT, "Retain")) == (one["Type"] in DATA)
+        if one["Type"] in DATA and DATA[one["Type"]]:
+            assert isinstance(one["Properties"][DATA[one["Type"]]], str)
 
 
 def _has_names_of_its_own(found: Any) -> None:
-    """Names are texts, not functions: what a stack left behind can be imported again by its name."""
     for kind in {one["Type"] for one in found["Resources"].values()}:
         properties = [one["Properties"] for one in found["Resources"].values() if one["Type"] == kind]
         for name in NAMED:
