@@ -6,6 +6,9 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from ddb_assets.contract.history import HistoryOptions
+from ddb_assets.warehouse.sql import statements, timeline
+from ddb_assets.warehouse.sql.engine import number
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items, schedules
 from ddb_assets_tests.model.test_model import FIRST, HOW, SECOND, THIRD, WIDENED, item
 from ddb_assets_tests.model.world import Attributes, Sort, World
@@ -20,6 +23,20 @@ def check(player: Player) -> None:
         if start is None:
             same_items(player.world.items_at(end), player.world.state(end).values())
     same_items(player.world.items_at(1 << 60), player.world.state(1 << 60).values())
+    assert broken(player) == 0  # exports are what DynamoDB would write, so no window may seem to be missing
+
+
+def broken(player: Player) -> int:
+    """How many items any export shows otherwise, just before its window, than the history has them."""
+    warehouse, root = (
+        player.world.warehouse,
+        TableName(player.world.warehouse.default_schema, player.world.contract.name),
+    )
+    versions, sources = statements.versions(root), statements.history_sources(root)
+    if not {"pk", "sk"} <= warehouse.catalog(versions).keys():
+        return 0  # there was never an item
+    found = timeline.with_(timeline.evidence(versions, sources, ["pk", "sk"]))
+    return number(warehouse, Statement(f"{found} SELECT COUNT(*) FROM evidence WHERE broken"))
 
 
 @pytest.mark.slow
