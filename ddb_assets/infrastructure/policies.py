@@ -167,6 +167,15 @@ def _enable(wanted: Wanted) -> Iterator[Statement]:
         yield from enabled(wanted)
 
 
+def _forget(wanted: Wanted) -> Iterator[Statement]:
+    """Deleting what is left of a table that is no longer declared, so of any table."""
+    if wanted.options.operators and wanted.tables:
+        yield from reads(wanted, "parquet", "schemas")
+        places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in ("parquet", "schemas")]
+        yield allow("s3: DeleteObject", *places)
+        yield from _login(wanted)
+
+
 def _login(wanted: Wanted) -> Iterator[Statement]:
     """Logging in to Redshift."""
     login = wanted.login
@@ -206,6 +215,7 @@ _OTHERS: Mapping[str, Rights] = {
     "clone": _clone,
     "restore": _restore,
     "enable-streams": _enable,
+    "forget": _forget,
     COPY: _redshift_copy,
 }
 STAGES = tuple(_STAGES)

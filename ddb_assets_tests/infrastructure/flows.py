@@ -1,6 +1,7 @@
 """Everything that a role is for, done by its user through the entry points that people have, in a sandbox."""
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -370,4 +371,20 @@ def _enable(world: World) -> None:
     world.call("enable-streams", "stream", "enable", "Customers", "dynamodb")
 
 
-FLOWS: Sequence[Callable[[World], None]] = (whole, windows, scan, streams, imports, whole_process, copies, tables)
+def forgotten(world: World) -> None:
+    """What is left of a table that is no longer declared."""
+    shutil.rmtree(world.project / "defs/events")
+    world.call("forget", "forget", "events", "--lake", world.lake, "--project", str(world.project), "--yes")
+
+
+FLOWS: Sequence[Callable[[World], None]] = (
+    whole,
+    windows,
+    scan,
+    streams,
+    imports,
+    whole_process,
+    copies,
+    tables,
+    forgotten,
+)

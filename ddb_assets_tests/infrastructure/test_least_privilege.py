@@ -17,7 +17,7 @@ from ddb_assets_tests.infrastructure.matcher import allows, rights
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
-ROLES = (*STAGES, "new-table", "clone", "restore", "enable-streams", "redshift-copy")
+ROLES = (*STAGES, "new-table", "clone", "restore", "enable-streams", "forget", "redshift-copy")
 BY_AWS = "AWS does it itself, with the rights of whoever asked"
 NOT_CALLED = {
     "kms:": "S3 and DynamoDB encrypt and decrypt with the rights of the caller",
@@ -48,9 +48,9 @@ class Proof:
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
     with world(tmp_path_factory.mktemp("world")) as one:
+        declared = declared_project(one.project)
         for flow in FLOWS:
             flow(one)
-        declared = declared_project(one.project)
         wanted = Wanted(
             Lake(demo.BUCKET, one.chain.prefix),
             declared.tables,

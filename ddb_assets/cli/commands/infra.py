@@ -60,7 +60,9 @@ from ddb_assets.warehouse.url import FORMS
 @click.option("--own-streams", is_flag=True, help="Make the Kinesis data streams that tables name.")
 @click.option("--own-database", is_flag=True, help="Make the database of Glue that --iceberg names.")
 @click.option("--redshift", is_flag=True, help="Make a warehouse: a namespace and a workgroup of Redshift Serverless.")
-@click.option("--operators", is_flag=True, help="Make roles that restore deleted tables and switch on streams.")
+@click.option(
+    "--operators", is_flag=True, help="Make roles that restore deleted tables, switch on streams, and forget tables."
+)
 @click.option(
     "--new-tables",
     multiple=True,
