@@ -165,8 +165,8 @@ def redshift() -> Iterator[RedshiftServer]:
 
 @pytest.fixture(scope="module")
 def streaming_redshift(sandbox: Sandbox) -> Iterator[RedshiftServer]:
-    """A Redshift emulator that copies from the sandbox's buckets and reads its streams."""
-    with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis()) as server:
+    """A Redshift emulator that copies from the sandbox's buckets, and reads its streams and its Iceberg tables."""
+    with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis(), catalog=sandbox.data_catalog()) as server:
         yield server
 
 

@@ -95,7 +95,7 @@ def redshift_emulator(sandbox: Sandbox) -> Iterator[dict[str, str]]:
     """Runs a Redshift emulator that reads from the sandbox; gives the variables that lead to it."""
     from ddb_assets.sandbox.redshift.server import RedshiftServer  # with the packages that read its SQL
 
-    with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis()) as server:
+    with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis(), catalog=sandbox.data_catalog()) as server:
         yield {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
 
 

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
+    from ddb_assets.sandbox.redshift.external_tables import DataCatalog
+
 HOST = "127.0.0.1"
 EXPORTS = "exports.json"
 DYNAMODB, DYNAMODB_STREAMS, KINESIS = "DynamoDB_20120810", "DynamoDBStreams_20120810", "Kinesis_20131202"
@@ -200,6 +202,22 @@ class Sandbox:
     def dynamodb_streams(self) -> Any:
         """The boto3 client of the sandbox's DynamoDB Streams."""
         return self._client("dynamodbstreams")
+
+    def glue(self) -> Any:
+        """The boto3 client of the sandbox's Glue Data Catalog."""
+        return self._client("glue")
+
+    def data_catalog(self) -> "DataCatalog":
+        """The sandbox's Glue Data Catalog, for a Redshift that reads its tables."""
+        from ddb_assets.sandbox.redshift.external_tables import DataCatalog  # with the packages of the emulator
+
+        files = {
+            "endpoint": self.endpoint_url,
+            "access-key-id": ACCESS_KEY,
+            "secret-access-key": ACCESS_KEY,
+            "region": REGION,
+        }
+        return DataCatalog(self.glue(), {f"s3.{name}": value for name, value in files.items()})
 
     def _client(self, service: Any) -> Any:
         """Made once for each start, because that takes as long as several requests."""

@@ -13,9 +13,17 @@ from ddb_assets.sandbox.redshift.query_log import Ran
 from ddb_assets.sandbox.redshift.shared import Shared
 from ddb_assets.sandbox.redshift.stream_refresh import refresh
 from ddb_assets.sandbox.redshift.table_design import FIXED_ENCODINGS
+from ddb_assets.sandbox.redshift.unload_run import unload
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError
 
-_TAGS = {"begin": "BEGIN", "truncate": "TRUNCATE TABLE", "lengthen": "ALTER TABLE", "copy": "COPY", "set": "SET"}
+_TAGS = {
+    "begin": "BEGIN",
+    "truncate": "TRUNCATE TABLE",
+    "lengthen": "ALTER TABLE",
+    "copy": "COPY",
+    "unload": "UNLOAD",
+    "set": "SET",
+}
 
 
 class SessionCommands:
@@ -40,8 +48,26 @@ class SessionCommands:
             if self._backend.status != b"I":
                 raise ServerError(f"{plan.sql} cannot run inside a transaction block", "25001")
             return plan.sql
+        if plan.kind in {"copy", "unload", "refresh"}:
+            return self._exchange(plan, ran)
+        if plan.kind == "user":
+            self._shared.users[plan.setting[0]] = plan.setting[1]
+        if plan.kind == "lengthen":
+            self._check_lengthening(plan)
+        self._backend.query(plan.sql)
+        if plan.kind == "catalog":
+            self._shared.catalogs[plan.setting[0]] = plan.setting[1]
+            self._shared.plans.forget()
+        if plan.kind == "begin" and self._shared.faults.early_full_exports:
+            self._backend.query("SELECT 1")
+        if plan.kind == "truncate" and self._backend.status == b"T":
+            self._backend.query("COMMIT")
+        return plan.tag or _TAGS[plan.kind]
+
+    def _exchange(self, plan: Plan, ran: Ran) -> str:
+        """Runs what reads or writes something outside of the database."""
+        shared = self._shared
         if plan.copy is not None:
-            shared = self._shared
             CopyRun(
                 plan,
                 plan.copy,
@@ -51,20 +77,11 @@ class SessionCommands:
                 journal=shared.journal,
                 faults=shared.faults,
             ).run()
-            return _TAGS["copy"]
-        if plan.kind == "refresh":
-            refresh(self._backend, self._shared.kinesis, plan.table, self._shared.faults)
-            return plan.tag
-        if plan.kind == "user":
-            self._shared.users[plan.setting[0]] = plan.setting[1]
-        if plan.kind == "lengthen":
-            self._check_lengthening(plan)
-        self._backend.query(plan.sql)
-        if plan.kind == "begin" and self._shared.faults.early_full_exports:
-            self._backend.query("SELECT 1")
-        if plan.kind == "truncate" and self._backend.status == b"T":
-            self._backend.query("COMMIT")
-        return plan.tag or _TAGS[plan.kind]
+        elif plan.unload is not None:
+            unload(self._backend, shared.storage, plan.unload, plan.sql)
+        else:
+            refresh(self._backend, shared.kinesis, plan.table, shared.faults)
+        return plan.tag or plan.kind.upper()
 
     def _commit(self) -> str:
         fault = self._shared.faults.commit()

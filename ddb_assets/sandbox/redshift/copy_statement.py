@@ -42,7 +42,7 @@ class CopyStatement:
 def parse_copy(text: str) -> CopyStatement:
     """Parses the statement. Raises ServerError for what Redshift refuses."""
     try:
-        tokens = _Tokens(sqlglot.tokenize(text, read="redshift"))
+        tokens = Tokens(sqlglot.tokenize(text, read="redshift"))
     except SqlglotError as error:
         raise ServerError('syntax error at or near "COPY"', "42601") from error
     tokens.word("COPY")
@@ -65,7 +65,7 @@ def parse_copy(text: str) -> CopyStatement:
     return CopyStatement(table, tuple(columns), source, flags)
 
 
-def _options(tokens: "_Tokens") -> frozenset[str]:
+def _options(tokens: "Tokens") -> frozenset[str]:
     """Reads the rest of the statement and returns the flags among its options."""
     flags: set[str] = set()
     while not tokens.at_end():
@@ -74,7 +74,7 @@ def _options(tokens: "_Tokens") -> frozenset[str]:
             raise ServerError(_REFUSED[option], "0A000")
         if option == "IAM_ROLE":
             if not tokens.taken(TokenType.DEFAULT):
-                _check_role(tokens.text())
+                check_role(tokens.text())
         elif option == "FORMAT":
             tokens.optional("AS")
             continue
@@ -90,19 +90,21 @@ def _options(tokens: "_Tokens") -> frozenset[str]:
     return frozenset(flags)
 
 
-def _check_role(text: str) -> None:
+def check_role(text: str) -> None:
+    """Raises ServerError for what is no role, or no roles with commas between them."""
     for role in text.split(","):
         if not (role == "default" or (role.startswith("arn:aws") and ":role/" in role)):
             raise ServerError("Invalid credentials. Must be of the format: credentials '<credential-string>'", "XX000")
 
 
-class _Tokens:
+class Tokens:
     """Reads tokens in order. Raises ServerError for an unexpected one."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._left = [t for t in reversed(tokens) if t.token_type != TokenType.SEMICOLON]
 
     def at_end(self) -> bool:
+        """Whether all tokens have been read."""
         return not self._left
 
     def _next(self) -> Token:
@@ -111,35 +113,42 @@ class _Tokens:
         return self._left.pop()
 
     def word(self, word: str) -> None:
+        """Reads this word."""
         token = self._next()
         if token.text.upper() != word:
             raise ServerError(f'syntax error at or near "{token.text}"', "42601")
 
     def optional(self, word: str) -> None:
+        """Reads this word if it is the next one."""
         if self._left and self._left[-1].text.upper() == word:
             self._left.pop()
 
     def option(self) -> str:
+        """Reads a word, in capital letters."""
         return self._next().text.upper()
 
     def name(self) -> str:
+        """Reads a name."""
         token = self._next()
         if token.token_type == TokenType.STRING or not token.text or token.text in "(),.":
             raise ServerError(f'syntax error at or near "{token.text}"', "42601")
         return token.text
 
     def text(self) -> str:
+        """Reads a string constant."""
         token = self._next()
         if token.token_type != TokenType.STRING:
             raise ServerError(f'syntax error at or near "{token.text}"', "42601")
         return token.text
 
     def taken(self, kind: TokenType) -> bool:
+        """Whether the next token is of this kind, which is then read."""
         if self._left and self._left[-1].token_type == kind:
             self._left.pop()
             return True
         return False
 
     def need(self, kind: TokenType) -> None:
+        """Reads a token of this kind."""
         if not self.taken(kind):
             raise ServerError(f'syntax error at or near "{self._next().text}"', "42601")

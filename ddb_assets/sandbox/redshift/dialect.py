@@ -4,18 +4,28 @@
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ddb_assets.sandbox.redshift import column_types, refusals, rights, stream_views, table_design
+from ddb_assets.sandbox.redshift import (
+    column_types,
+    external_schemas,
+    external_tables,
+    refusals,
+    rights,
+    stream_views,
+    table_design,
+)
 from ddb_assets.sandbox.redshift.copy_statement import CopyStatement, parse_copy
+from ddb_assets.sandbox.redshift.external_tables import External
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.names import Names, fold
 from ddb_assets.sandbox.redshift.navigation import navigate
+from ddb_assets.sandbox.redshift.unload_statement import UnloadStatement, parse_unload
 from ddb_assets.sandbox.redshift.wire import ServerError
 
 Kind = Literal[
@@ -31,6 +41,8 @@ Kind = Literal[
     "set",
     "user",
     "refresh",
+    "catalog",
+    "unload",
 ]
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
@@ -44,7 +56,7 @@ _TRANSACTION: dict[str, Kind] = {
 }
 _SETTINGS = {"statement_timeout", "search_path", "application_name", "timezone", "datestyle"}
 _UNKNOWN = (r"^\s*MERGE\b.*\bREMOVE\s+DUPLICATES\s*;?\s*$", r"^\s*ALTER\s+TABLE\s+\S+\s+APPEND\b")
-_NOT_HERE = {"UNLOAD", "CALL", "PREPARE", "DECLARE", "FETCH", "CLOSE", "SHOW"}
+_NOT_HERE = {"CALL", "PREPARE", "DECLARE", "FETCH", "CLOSE", "SHOW"}
 _ANALYZE = re.compile(r"\s+(PREDICATE|ALL)\s+COLUMNS\s*;?\s*$", re.IGNORECASE)
 _NO_COMMENT = re.compile(r"\s+IS\s+NULL\s*;?\s*$", re.IGNORECASE)
 _CATALOG = re.compile(r"(pg|svv|svl|sys|stl|stv|svcs)_", re.IGNORECASE)
@@ -60,10 +72,13 @@ class Plan:
     `table` and `column` (all columns) are PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a VARCHAR
     of `size` bytes. outside: refused in a transaction, otherwise nothing is done and `sql` is the command tag.
     refresh: fills the materialized view `table` from its stream.
+    catalog: PostgreSQL runs it, and `setting` has the schema and the database of the Data Catalog that it shows. unload: runs
+    `unload` with the query `sql`.
     user: PostgreSQL runs it, and the user in `setting` (name, password) may log in from then on.
     define: PostgreSQL runs all of `sql`, and the client gets `tag`. set: PostgreSQL runs it, and the session evaluates
     `setting` (name, value). `on_nodes`: whether the statement reads or writes data of the compute nodes. `reads` has the
-    folded names, without schemas, of the tables and views in a statement that may read late-binding views.
+    folded names, without schemas, of the tables and views in a statement that may read late-binding views, `external`
+    the external tables that it reads in the end.
     """
 
     kind: Kind
@@ -77,6 +92,8 @@ class Plan:
     setting: tuple[str, str] = ("", "")
     on_nodes: bool = False
     reads: frozenset[str] = frozenset()
+    external: frozenset[External] = frozenset()
+    unload: UnloadStatement | None = None
 
 
 def translate(text: str, names: Names, late: LateViews) -> Plan:
@@ -90,32 +107,48 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
         table = _generated(_prepared(copy.table, names))
         columns = ", ".join(f'"{names.short(c)}"' for c in copy.columns)
         return Plan("copy", "COPY", text, copy, table, columns, on_nodes=True)
+    if word == "UNLOAD":
+        return _unload(text, names, late)
     if word == "VACUUM":
         return Plan("outside", "VACUUM", text)
     if word in _NOT_HERE:
         raise ServerError(f"the emulator does not know {word}", "0A000")
     if word == "EXPLAIN":
         explained = translate(text[found.end() :] if found else "", names, late)
-        return Plan("plain", "EXPLAIN " + explained.sql, text, reads=explained.reads)
+        return replace(explained, sql="EXPLAIN " + explained.sql, text=text, on_nodes=False)
     if word == "LOCK":
         return Plan("plain", _lock(text, names), text)
     if word == "ANALYZE":
         return Plan("plain", _analyze(_ANALYZE.sub("", text), names), text)
-    if (plan := rights.planned(text, names)) is not None:
-        sql, tag, user = plan
-        return Plan("user" if user[0] else "define", sql, text, tag=tag, setting=user)
-    if (streamed := stream_views.planned(text, names, lambda tree: _generated(_prepared(tree, names)))) is not None:
-        return Plan(
-            "refresh" if streamed.refreshed else "define",
-            streamed.sql,
-            text,
-            table=streamed.refreshed,
-            tag=streamed.tag,
-        )
+    if (own := _of_redshift(text, names)) is not None:
+        return own
     if word == "COMMENT" and _NO_COMMENT.search(text):
         commented = _parsed(_NO_COMMENT.sub(" IS ''", text), names, late)
         return Plan("plain", commented.sql, text)  # an empty comment removes the comment in PostgreSQL
     return _parsed(text, names, late)
+
+
+def _of_redshift(text: str, names: Names) -> Plan | None:
+    """The plan for a statement that sqlglot does not parse; None for another one."""
+    if (right := rights.planned(text, names)) is not None:
+        sql, tag, user = right
+        return Plan("user" if user[0] else "define", sql, text, tag=tag, setting=user)
+    if (catalogued := external_schemas.planned(text, names)) is not None:
+        sql, schema, database = catalogued
+        return Plan("catalog", sql, text, tag="CREATE SCHEMA", setting=(schema, database))
+    streamed = stream_views.planned(text, names, lambda tree: _generated(_prepared(tree, names)))
+    if streamed is None:
+        return None
+    kind: Kind = "refresh" if streamed.refreshed else "define"
+    return Plan(kind, streamed.sql, text, table=streamed.refreshed, tag=streamed.tag)
+
+
+def _unload(text: str, names: Names, late: LateViews) -> Plan:
+    unload = parse_unload(text)
+    plan = translate(unload.query, names, late)
+    if plan.kind != "plain" or not plan.on_nodes:
+        raise ServerError("UNLOAD takes a SELECT of tables", "42601")
+    return replace(plan, kind="unload", text=text, unload=unload)
 
 
 def _parsed(text: str, names: Names, late: LateViews) -> Plan:
@@ -144,11 +177,14 @@ def _parsed(text: str, names: Names, late: LateViews) -> Plan:
         checks = [stream_views.unless_streamed(_generated(_prepared(view, names))) for view in statement.args["tables"]]
         return Plan("define", "; ".join([*checks, _generated(_prepared(statement, names))]), text, tag="DROP VIEW")
     reads: frozenset[str] = frozenset()
+    external: frozenset[External] = frozenset()
     if isinstance(statement, exp.Query | exp.DML | exp.Merge | exp.Create):
         reads = _tables(statement)
         statement = late.expanded(statement, lambda table: _generated(_prepared(table, names)))
+        external = external_tables.replaced(statement, late.catalogs)
     on_nodes = _on_nodes(statement)
-    return Plan("plain", _generated(_prepared(statement, names, copy=False)), text, on_nodes=on_nodes, reads=reads)
+    sql = _generated(_prepared(statement, names, copy=False))
+    return Plan("plain", sql, text, on_nodes=on_nodes, reads=reads, external=external)
 
 
 def _tables(statement: exp.Expr) -> frozenset[str]:
@@ -165,16 +201,19 @@ def _on_nodes(statement: exp.Expr) -> bool:
 def _create_table(create: exp.Create, text: str, names: Names, late: LateViews, *, interleaved: bool) -> Plan:
     design = table_design.taken_from(create, interleaved=interleaved)
     reads, on_nodes = _tables(create), create.expression is not None
+    external: frozenset[External] = frozenset()
     if on_nodes:
         late.expanded(create, lambda table: _generated(_prepared(table, names)))
+        external = external_tables.replaced(create, late.catalogs)
     schema = create.this
     table = _generated(_prepared(schema.this if isinstance(schema, exp.Schema) else schema, names))
     parent = _generated(_prepared(design.parent, names)) if design.parent is not None else ""
     noted = table_design.noted(design, table, names.short, parent)
     sql = _generated(_prepared(create, names, copy=False))
     if not noted:
-        return Plan("plain", sql, text, on_nodes=on_nodes, reads=reads)
-    return Plan("define", f"{sql}; {noted}", text, tag="CREATE TABLE", on_nodes=on_nodes, reads=reads)
+        return Plan("plain", sql, text, on_nodes=on_nodes, reads=reads, external=external)
+    made = Plan("define", f"{sql}; {noted}", text, tag="CREATE TABLE", on_nodes=on_nodes, reads=reads)
+    return replace(made, external=external)
 
 
 def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:

@@ -5,7 +5,7 @@ Redshift's text, so that the view survives when its tables are dropped, changed 
 Facts: Redshift Database Developer Guide, "CREATE VIEW"; the error for names without a schema is quoted in issues of dbt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import sqlglot
 from sqlglot import exp
@@ -16,11 +16,15 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 
 
 class LateViews:
-    """The late-binding views for one session. `known` has the names of all that were ever made, which avoids most look-ups."""
+    """The late-binding views for one session. `known` has the names of all that were ever made, which avoids most look-ups.
 
-    def __init__(self, backend: Backend, known: set[str]) -> None:
+    `catalogs` has the database of every external schema: such views may read external tables, which no other view can.
+    """
+
+    def __init__(self, backend: Backend, known: set[str], catalogs: Mapping[str, str]) -> None:
         self._backend = backend
         self._known = known
+        self.catalogs = catalogs
 
     def among(self, names: frozenset[str]) -> bool:
         """Whether one of these folded names is or was that of a late-binding view."""

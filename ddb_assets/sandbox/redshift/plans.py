@@ -33,3 +33,7 @@ class Plans:
                 self._kept.clear()
             self._kept[text, exact] = plan
         return plan
+
+    def forget(self) -> None:
+        """For when a schema becomes external, which changes what earlier texts mean."""
+        self._kept.clear()

@@ -19,7 +19,7 @@ KEPT = 10_000
 FIRST = 1000
 _TYPES = {
     **dict.fromkeys(("SELECT", "WITH"), "SELECT"),
-    **{word: word for word in ("INSERT", "UPDATE", "DELETE", "COPY", "MERGE")},
+    **{word: word for word in ("INSERT", "UPDATE", "DELETE", "COPY", "UNLOAD", "MERGE")},
     **dict.fromkeys(("CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE"), "DDL"),
     **dict.fromkeys(
         ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SET", "LOCK", "ANALYZE", "VACUUM"), "UTILITY"

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.backend import Backend, literal
+from ddb_assets.sandbox.redshift.external_tables import DataCatalog
 from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal
 from ddb_assets.sandbox.redshift.names import Names
@@ -37,7 +38,8 @@ class RedshiftServer:
     """A Redshift emulator, as a context manager. It starts empty and leaves nothing behind.
 
     COPY reads from `storage`; the server keeps its files in `folder`. `isolation` is that of the database: snapshot for new
-    databases, serializable for older ones. Materialized views read streams by the client `kinesis`. With a `tls` context
+    databases, serializable for older ones. Materialized views read streams by the client `kinesis`, external schemas
+    show the tables of `catalog`. With a `tls` context
     clients may encrypt, as Redshift's clients do by default. `faults` makes it misbehave. `statements` has the texts of
     the latest statements that it received.
 
@@ -52,6 +54,7 @@ class RedshiftServer:
         isolation: Literal["snapshot", "serializable"] = "snapshot",
         tls: ssl.SSLContext | None = None,
         kinesis: Any = None,
+        catalog: DataCatalog | None = None,
     ) -> None:
         self.host, self.port = HOST, port
         self.database, self.user, self.password = DATABASE, USER, PASSWORD
@@ -61,6 +64,7 @@ class RedshiftServer:
         self._isolation = _ISOLATION[isolation]
         self._tls = tls
         self.kinesis = kinesis
+        self.catalog = catalog
         self.folder = Path()
         self._sessions: set[Session] = set()
         self._threads: list[threading.Thread] = []
@@ -97,6 +101,8 @@ class RedshiftServer:
                 tls=self._tls,
                 late_views=set(),
                 kinesis=self.kinesis,
+                catalog=self.catalog,
+                catalogs={},
             )
             self._open_listener(listening)
             self._stack = stack.pop_all()

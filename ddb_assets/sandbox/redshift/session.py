@@ -14,6 +14,7 @@ from ddb_assets.sandbox.redshift import entrance, wire
 from ddb_assets.sandbox.redshift.backend import Backend
 from ddb_assets.sandbox.redshift.commands import SessionCommands, as_redshift
 from ddb_assets.sandbox.redshift.dialect import Plan
+from ddb_assets.sandbox.redshift.external_tables import ExternalTables
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.shared import VARBYTE, VARCHAR, Shared
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError, message
@@ -57,7 +58,9 @@ class Session:
                 default_transaction_isolation=self._shared.isolation,
             ) as self._backend:
                 self._commands = SessionCommands(self._backend, self._shared)
-                self._late = LateViews(self._backend, self._shared.late_views)
+                shared = self._shared
+                self._late = LateViews(self._backend, shared.late_views, shared.catalogs)
+                self._external = ExternalTables(self._backend, shared.catalog, shared.catalogs)
                 self._log = self._shared.log.session(struct.unpack_from("!I", self._backend.key)[0])
                 self._greet()
                 while self._serve(*wire.read_message(self._connection.stream)):
@@ -116,6 +119,7 @@ class Session:
         text, place = wire.string(body, place)
         self._shared.note(text)
         plan = self._shared.plans.plan(text, self._late, exact=self._exact)
+        self._external.refresh(plan.external)
         self._statements[name] = _Prepared(plan)
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
@@ -132,6 +136,7 @@ class Session:
         name, _ = wire.string(body, place)
         prepared = self._prepared(self._statements, name)
         self._portals[portal] = prepared
+        self._external.refresh(prepared.plan.external)
         if prepared.plan.kind == "plain":
             self._tell(prepared.plan)
             self._ask(b"B", body, until=b"2")
@@ -246,6 +251,7 @@ class Session:
         self._shared.note(text)
         try:
             plan = self._shared.plans.plan(text, self._late, exact=self._exact)
+            self._external.refresh(plan.external)
             with self._log.running(plan, in_transaction=self._backend.status != b"I") as ran:
                 self._commands.misbehave()
                 if plan.kind == "plain":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.sandbox.redshift.external_tables import DataCatalog
 from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal
 from ddb_assets.sandbox.redshift.names import Names
@@ -21,7 +22,8 @@ VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
 class Shared:
     """The state of one server. `oids` maps PostgreSQL's types to Redshift's; `note` is called with every statement.
 
-    `late_views` has the names of all late-binding views that were ever made. Streams are read by `kinesis`.
+    `late_views` has the names of all late-binding views that were ever made. Streams are read by `kinesis`,
+    external tables by `catalog`; `catalogs` has the database of every external schema.
     """
 
     socket_path: Path
@@ -39,3 +41,5 @@ class Shared:
     tls: ssl.SSLContext | None
     late_views: set[str]
     kinesis: Any
+    catalog: DataCatalog | None
+    catalogs: dict[str, str]
