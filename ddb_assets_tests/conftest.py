@@ -61,6 +61,7 @@ LONGEST = (
     "test_demo.py",
     "windows/test_window_chain.py",
     "flatten/kernel/test_kernel.py",
+    "warehouse/test_cold.py",
     "warehouse/test_statements.py",
     "model/test_model.py",
     "warehouse/test_load.py",

@@ -27,6 +27,7 @@ from ddb_assets.scans.assets import scan_asset
 from ddb_assets.warehouse.assets import history_specs, warehouse_assets
 from ddb_assets.windows.changes_assets import window_changes_assets
 from ddb_assets.windows.checks import chain_checks
+from ddb_assets.windows.cold_assets import cold_asset
 from ddb_assets.windows.export_assets import window_export_assets
 from ddb_assets.windows.parquet_assets import window_parquet_assets
 from ddb_assets.windows.schedule import full_export_schedule, window_schedule
@@ -77,6 +78,7 @@ attributes:
   #   slices: 16  # of the cluster: the number of Parquet parts becomes a multiple of it, when there is enough data
   #   compression: zstd  # of Parquet parts | snappy
   #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
+  #   # retain: 400 days by created_at, older rows move to Iceberg tables; {name}_all and the views show both
 
   # translation:  # how Dagster shows the assets, with templates of `spec` and `stage`
   #   key_prefix: shop
@@ -159,6 +161,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
         return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)], resources=RESOURCES)
     windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
     windows += [window_changes_assets(table)] if keeps_changes(table) else []
+    windows += [cold_asset(table, address)] if table.warehouse.retain else []
     return dg.Definitions(
         assets=[*whole, *windows, *history_specs(table, address)],
         asset_checks=[chain_checks(table)],

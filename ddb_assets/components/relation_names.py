@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
-from ddb_assets.warehouse.bookkeeping import history_name, live_name
+from ddb_assets.warehouse.bookkeeping import history_name, live_name, whole_name
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:
@@ -28,6 +28,9 @@ def _relations(table: Table) -> dict[str, str]:
     declared = [text for text, kind in table.nested.items() if kind == "child"]
     owners = [f"table {table.table}", *(f"the list {text} of {table.table}" for text in declared)]
     named = dict(zip(relations(table).values(), owners, strict=True))
-    views = {live_name(name): f"the live view of {what}" for name, what in named.items()}
-    histories = {history_name(name): f"the history of {what}" for name, what in named.items()}
-    return named | (views if table.has_tail else {}) | (histories if table.history else {})
+    views = {live_name(name): f"the live view of {what}" for name, what in named.items()} if table.has_tail else {}
+    if table.history:
+        views |= {history_name(name): f"the history of {what}" for name, what in named.items()}
+    if table.warehouse.retain:
+        views |= {whole_name(name): f"the view of hot and cold rows of {what}" for name, what in named.items()}
+    return named | views

@@ -25,6 +25,7 @@ Stage = Literal[
     "stream",
     "live",
     "history",
+    "cold",
     "import",
     "copy",
 ]
@@ -43,6 +44,7 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "stream": ("streams", ""),
     "live": ("warehouse", "_live"),
     "history": ("warehouse", "_history"),
+    "cold": ("cold", "_cold"),
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }

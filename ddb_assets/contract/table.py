@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 from ddb_assets.contract.history import HistoryChoice
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
+from ddb_assets.contract.retain import RetainText
 from ddb_assets.contract.scan import ScanOptions
 from ddb_assets.contract.stages import (
     FULL_CHAIN,
@@ -145,6 +146,7 @@ class WarehouseOptions(ContractModel):
     diststyle: distribute rows by the partition key (`key`), evenly, to every node (`all`), or as Redshift chooses
     (`auto`). encode: the encodings with which Redshift cannot lengthen a VARCHAR are not allowed (Redshift Database
     Developer Guide, ALTER TABLE). slices: how many files Redshift reads at once. compression: that of the Parquet files.
+    retain: which rows move to the cold tier.
     """
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"
@@ -159,6 +161,10 @@ class WarehouseOptions(ContractModel):
         AfterValidator(str.lower),
         Field(max_length=127, description="schema for views without bookkeeping; none if empty"),
     ] = ""
+    retain: Annotated[
+        RetainText | None,
+        Field(description="rows older than this move to Iceberg tables: 400 days by created_at; by default none do"),
+    ] = None
 
 
 class Table(ContractModel):
@@ -343,6 +349,13 @@ class Table(ContractModel):
                 f"stream has `tail: materialized_view`, with which Redshift reads the records, and the contract has "
                 f"{', '.join(found)}, which Redshift cannot do exactly: take `tail` out, then drains apply the contract"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_cold_tier(self) -> Self:
+        unfit = {"`load: replace`": self.load == "replace", "`soft_delete`": self.soft_delete, "`stream`": self.stream}
+        if self.warehouse.retain and (found := [name for name, wanted in unfit.items() if wanted]):
+            raise ValueError(f"`warehouse.retain` cannot be combined with {' and '.join(found)}: take one of them out")
         return self
 
     @model_validator(mode="after")

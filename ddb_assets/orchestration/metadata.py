@@ -36,6 +36,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "stream": frozenset({"kinesis"}),
     "live": frozenset(),
     "history": frozenset(),
+    "cold": frozenset({"iceberg"}),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }

@@ -9,6 +9,8 @@ STALE_SINCE = "_ddb_stale_since"
 EXPORT_ID = "_ddb_export_id"
 """In the table of items that could not be read: the export that had the item."""
 
+MOVE = "_ddb_move"
+"""In cold rows, and in the table of cold keys: the number of the move that made the row cold."""
 
 KIND = "_ddb_kind"
 """In a table of versions: what the row says of the item (`sql/versions.py`)."""
@@ -25,3 +27,13 @@ def history_name(relation: str) -> str:
 def live_name(relation: str) -> str:
     """The view of a relation's table together with what a stream has said since."""
     return f"{relation}_live"
+
+
+def whole_name(relation: str) -> str:
+    """The view of a relation's table together with its cold rows."""
+    return f"{relation}_all"
+
+
+def cold_name(relation: str) -> str:
+    """The Iceberg table of a relation's cold rows."""
+    return f"{relation}__cold"

@@ -21,7 +21,16 @@ from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, Refreshed, TailResult
+from ddb_assets.warehouse.results import (
+    ColdMove,
+    Finding,
+    Holdings,
+    Inspection,
+    LoadResult,
+    Recorded,
+    Refreshed,
+    TailResult,
+)
 
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
@@ -79,6 +88,26 @@ class LoadOptions:
 
 
 PLAIN = LoadOptions()
+
+
+def _no_step(step: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ColdOptions:
+    """Which items become cold, and where their rows go.
+
+    These are the items whose time in the column `by` is before `before`, which is aware. `catalog` is the URL of a catalog of
+    Iceberg tables. `tables` has the schema of the views for people. `step` is called before each step with its name; an
+    exception from it ends the move, as a crash would.
+    """
+
+    by: str
+    before: datetime
+    catalog: str
+    tables: WarehouseOptions = DEFAULTS
+    step: Callable[[str], None] = _no_step
 
 
 @dataclass(frozen=True)
@@ -173,6 +202,14 @@ class Warehouse(Protocol):
 
     def refreshed_to(self, stream: str) -> Position:
         """Where `refresh_stream` has read the stream to. Nothing is changed."""
+        ...
+
+    def move_cold(self, root: str, options: ColdOptions) -> ColdMove:
+        """Moves the rows of old items to Iceberg tables, and shows hot and cold rows as one in the view `<relation>_all`.
+
+        An item is hot or cold as a whole, and in a view it is shown once at every moment. What a crashed move left is not
+        shown, and the next one takes it away. Raises WarehouseError where the warehouse has no cold tier.
+        """
         ...
 
     def inspect(self, report: Report) -> Inspection:

@@ -197,6 +197,31 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColdMove:
+    """What a move of old rows to the cold tier did.
+
+    `rows` and `hot` are the rows that became cold, and the rows that stay in the warehouse, by relation. `cold` counts the
+    items that are cold now. `kept` counts items that are old enough and stay, as a value of theirs is too long for a cold row,
+    `changed` those that changed while they were moved. `lost` counts cold items without a row in the Iceberg table: somebody
+    has deleted it. `bytes` and `snapshots` are of the Iceberg tables that got rows; `tables` names all by relation. `move`
+    is None if there was nothing to move.
+    """
+
+    move: int | None
+    before: datetime
+    rows: dict[str, int]
+    hot: dict[str, int]
+    cold: int
+    kept: int
+    changed: int = 0
+    lost: int = 0
+    bytes: int = 0
+    snapshots: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Holdings:
     """What a warehouse holds of a table: the rows of each of its own tables, bookkeeping included, and the views of them."""
 

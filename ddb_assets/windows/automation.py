@@ -24,6 +24,11 @@ _ready = ~A.in_progress() & (A.will_be_requested() | (~A.missing() & _passes))
 EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
 """For checks that look for what did not happen: no event can start them."""
 
+EVERY_NIGHT: dg.AutomationCondition[Any] = (A.cron_tick_passed("17 3 * * *", "UTC") & ~A.in_progress()).with_label(
+    "every_night"
+)
+"""For what depends on the day, not on new data."""
+
 
 def as_parquet_passes(table: Table, before: Stage = "initial_load") -> dg.AutomationCondition[Any]:
     """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet.

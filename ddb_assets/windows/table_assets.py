@@ -10,7 +10,7 @@ from ddb_assets.orchestration import metadata
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export"})
+OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 """The stages that every window passes."""
@@ -42,7 +42,8 @@ def stages(table: Table) -> tuple[Stage, ...]:
         return ("dynamodb", "warehouse")
     if table.load == "replace":
         return ("dynamodb", *whole_stages(table))
-    return ("dynamodb", *whole_stages(table), *window_stages(table))
+    cold: tuple[Stage, ...] = ("cold",) if table.warehouse.retain else ()
+    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold)
 
 
 def whole_stages(table: Table) -> tuple[Stage, ...]:

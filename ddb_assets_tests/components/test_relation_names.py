@@ -42,3 +42,10 @@ def test_the_name_of_the_view_of_a_history_is_taken() -> None:
         with pytest.raises(ConfigError, match=f"the history of .* would have one name in the warehouse, {name}"):
             check_relation_names([contract(table="X", name=name), orders])
     check_relation_names([contract(table="Orders"), contract(table="X", name="orders_history")])
+
+
+def test_the_name_of_a_view_of_hot_and_cold_rows_is_taken() -> None:
+    orders = contract(table="Orders", warehouse={"retain": "400 days by created"})
+    with pytest.raises(ConfigError, match=r"the view of hot and cold rows of .* one name in the warehouse, orders_all"):
+        check_relation_names([contract(table="X", name="orders_all"), orders])
+    check_relation_names([contract(table="Orders"), contract(table="X", name="orders_all")])

@@ -1,12 +1,21 @@
 """The warehouses that a load must treat alike, empty at first."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ddb_assets.aws.clients import AWS
+from ddb_assets.cli.sandbox import environment
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.engines import AnyEngine, wipe
+from ddb_assets_tests.warehouse.cold_store import BUCKET, ColdStore
 from ddb_assets_tests.warehouse.exports import Source
 
 
@@ -33,3 +42,27 @@ def warehouse(request: pytest.FixtureRequest) -> AnyEngine:
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
+
+
+@pytest.fixture
+def cold_store(
+    sandbox: Sandbox, streaming_redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ColdStore]:
+    """A Redshift with a catalog of its own for each test."""
+    for name, value in environment(sandbox).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(PASSWORD, streaming_redshift.password)
+    sandbox.s3().create_bucket(Bucket=BUCKET)
+    database = f"cold_{uuid.uuid4().hex}"
+    yield ColdStore(streaming_redshift, f"iceberg://glue/{database}?location=s3://{BUCKET}/{database}", AWS())
+    streaming_redshift.faults.clear()
+
+
+@pytest.fixture
+def cold_engine(cold_store: ColdStore) -> Iterator[RedshiftEngine]:
+    """A connection to it, which is empty."""
+    with cold_store.engine() as opened:
+        opened.session = "0a1b2c3d"  # with equal texts, the emulator need not translate them again
+        wipe(opened)
+        opened.execute(Statement("DROP SCHEMA IF EXISTS public_cold"))
+        yield opened

@@ -73,6 +73,16 @@ class RedshiftEngine:
         return RedshiftEngine(self.settings, storage=self._storage, aws=self._aws, label=self._label)
 
     @property
+    def storage(self) -> Storage:
+        """The files that COPY reads and UNLOAD writes."""
+        return self._storage
+
+    @property
+    def aws(self) -> AWS:
+        """Where credentials come from."""
+        return self._aws
+
+    @property
     def default_schema(self) -> str:
         """The schema of the URL."""
         return self.settings.schema

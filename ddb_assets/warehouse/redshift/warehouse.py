@@ -1,15 +1,17 @@
 """Redshift as a warehouse, which can also read streams itself."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.protocol import LiveTable
+from ddb_assets.warehouse.protocol import ColdOptions, LiveTable
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.streaming.records import StreamRecords
 from ddb_assets.warehouse.redshift.streaming.refresh import refresh
-from ddb_assets.warehouse.results import Refreshed
+from ddb_assets.warehouse.results import ColdMove, Refreshed
+from ddb_assets.warehouse.sql.load import tried
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 
 
@@ -25,6 +27,12 @@ class RedshiftWarehouse(SqlWarehouse):
     ) -> Refreshed:
         """By a materialized view over the stream."""
         return refresh(self._redshift, self.schema, stream, tables, source, now)
+
+    def move_cold(self, root: str, options: ColdOptions) -> ColdMove:
+        """By UNLOAD, a commit of each Iceberg table, and one transaction."""
+        from ddb_assets.warehouse.redshift.cold.move import move  # with pyarrow, which other calls do not need
+
+        return tried(partial(move, self._redshift, self.schema, root, options), f"table {root}: move to the cold tier")
 
     def refreshed_to(self, stream: str) -> Position:
         """Asks the materialized view."""

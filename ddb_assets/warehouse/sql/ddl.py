@@ -8,6 +8,7 @@ table": joins are local when both tables are distributed by the same key.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
@@ -190,12 +191,20 @@ class Known:
         )
 
 
+class Selected(Protocol):
+    """Rows of a view."""
+
+    def select(self, columns: Collection[str]) -> str:
+        """The query for these columns."""
+        ...
+
+
 def live(types: Mapping[str, SqlType], table: TableName) -> Rows:
     """The rows of a table whose items are not deleted."""
     return Rows(table, (f"{table.column(DELETED_AT)} IS NULL",) if DELETED_AT in types else ())
 
 
-def create_view(view: TableName, columns: Collection[str], rows: Sequence[Rows]) -> Statement:
+def create_view(view: TableName, columns: Collection[str], rows: Sequence[Selected]) -> Statement:
     """Creates or replaces the view of these rows.
 
     Late-binding, so that the tables can still be changed. Replaced, not dropped and created, so that the view always exists

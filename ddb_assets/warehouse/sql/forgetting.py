@@ -8,10 +8,10 @@ that loads take.
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID
+from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID, MOVE
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.results import Holdings
-from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, settled, statements, streams, tail, versions
+from ddb_assets.warehouse.sql import cold, ddl, key_changes, ledgers, settled, statements, streams, tail, versions
 from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
 from ddb_assets.warehouse.sql.read_history import filled
@@ -81,7 +81,7 @@ def _views(engine: SqlEngine, schema: str, root: str, relations: Collection[str]
     """The views that there are of these relations. Raises LoadError for one of somebody else."""
     tables = [TableName(schema, name) for name in sorted(relations)]
     named = [(TableName(views, table.name), table) for table in tables] if views else []
-    named += [(statements.live(table), table) for table in tables]
+    named += [(view, table) for table in tables for view in (statements.live(table), statements.whole(table))]
     named += [one for table in tables for one in of_history(table, views)]
     found = [view for view, table in named if check_free(engine, view, table) is not None]
     if engine.layouts(schema, [statements.settled(TableName(schema, root)).name]):
@@ -106,6 +106,9 @@ def _marks(schema: str, root: str, relations: set[str], *, itself: bool) -> dict
         statements.tombstones(table).name: VERSION,
         statements.unread(table).name: EXPORT_ID,
         statements.hidden_paths(table).name: "path",
+        statements.cold(table).name: MOVE,
+        statements.moves(table).name: "begun_at",
+        statements.cold_fields(table).name: cold.FIELDS_MARK,
         ledger(schema, root).name: "sequence",
     }
 

@@ -15,6 +15,7 @@ from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName, hidden_paths, quoted
 from ddb_assets.warehouse.sql.tables import Tables, evolve
 from ddb_assets.warehouse.sql.timeline import HIDDEN
+from ddb_assets.warehouse.times import start
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
@@ -49,6 +50,12 @@ def hide(engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report)
             continue
         # guard: hidden in the tail too
         present = [one for one in (tables, tail) if one and _has_rows(engine, one)]
+        # guard: cold values cannot be hidden
+        if tables.cold and _stay_cold(engine, tables, report):
+            raise LoadError(
+                f"{hidden.path} is hidden now ({hidden.how}), and {tables.root.table} has rows in the cold tier with its old "
+                "values, which a load cannot change: load a new full export first, flattened by this contract, then this one"
+            )
         # guard: old values are hidden
         if present:
             for target in (target for one in present for target in one.relations):
@@ -82,6 +89,16 @@ def _hide_versions(engine: SqlEngine, tables: Tables, hidden: Hidden) -> None:
         if values:
             changes = ", ".join(f"{quoted(name)} = {value}" for name, value in values.items())
             engine.execute(Statement(f"UPDATE {table} SET {changes}"))  # noqa: S608 -- quoted
+
+
+def _stay_cold(engine: SqlEngine, tables: Tables, report: Report) -> bool:
+    """Whether any item stays cold, because the load is not of a complete full export that is newer."""
+    assert tables.cold is not None  # noqa: S101 -- the caller has looked
+    keys = tables.cold.table
+    whole = report.is_full and not report.missed
+    left = f" WHERE {keys.column(tables.version)} > ?" if whole else ""
+    values = (start(report),) if whole else ()
+    return bool(engine.fetch(Statement(f"SELECT 1 FROM {keys}{left} LIMIT 1", values)))  # noqa: S608 -- quoted
 
 
 def _known(engine: SqlEngine, place: TableName) -> dict[str, str]:

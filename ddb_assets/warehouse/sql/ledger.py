@@ -18,7 +18,7 @@ from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.microseconds import from_micros
 from ddb_assets.warehouse.results import Load, LoadCounts, LoadResult
-from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
@@ -165,6 +165,18 @@ def _insert(schema: str, row: LedgerRow) -> Statement:
     values = {name: _stored(value) for name, value in vars(row).items()}
     names, marks = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     return Statement(f"INSERT INTO {ledger(schema, row.relation)} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def recount(engine: SqlEngine, schema: str, relation: str, relations: Collection[str]) -> None:
+    """Within a transaction: notes in the newest load's row how many rows the tables have now, as rows have left them."""
+    table = ledger(schema, relation)
+    newest = number(engine, Statement(f"SELECT MAX(sequence) FROM {table} WHERE relation = ?", (relation,)))
+    then = newest_rows(engine, schema, relation)
+    now = counted(engine, [TableName(schema, name) for name in relations])
+    values = (_text({name: now.get(name, rows) for name, rows in then.items()}), relation, newest)
+    if then:
+        # guard: counts of the ledger follow a move
+        engine.execute(Statement(f"UPDATE {table} SET table_rows = ? WHERE relation = ? AND sequence = ?", values))
 
 
 def forget(schema: str, report: Report) -> Statement:

@@ -15,6 +15,8 @@ window that ends there, would therefore leave rows that nothing ever deletes: su
     ledger ─► DDL (commits) ─► BEGIN ─► stage ─► merge (drop stale, delete, insert) ─► count ─► ledger row ─► COMMIT
                                                                                                      └─► ANALYZE
 
+Old rows may be in the cold tier (`cold.py`); the keys of their items are merged like a child table.
+
 A table that a stream keeps fresh has a tail (`tail.py`). After the ledger row the load empties it as far as exports cover.
 """
 
@@ -33,7 +35,7 @@ from ddb_assets.warehouse.guards import check_quarantine, check_report, check_re
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import history_state, ledgers, settled, statements, versions
+from ddb_assets.warehouse.sql import cold, history_state, ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
@@ -147,14 +149,13 @@ def _load(
     streamed = not read_by_warehouse and not there.keys().isdisjoint(
         {statements.streams(root).name, statements.tail(root).name}
     )
-    views = free(
-        engine,
-        schema,
-        report.relations,
-        how.tables,
-        tail=streamed or read_by_warehouse,
-        history=how.history is not None,
-    )
+    tailed = streamed or read_by_warehouse
+    cold.check_alone(root, there, streamed=tailed, soft_delete=how.soft_delete)
+    tier = cold.read(engine, root, there)
+    if tier and not how.restart:
+        cold.check_types(engine, tier, report, chain)
+    history, whole = how.history is not None, tier is not None
+    views = free(engine, schema, report.relations, how.tables, tail=tailed, history=history, cold=whole)
     tables = prepare(
         engine,
         schema,
@@ -168,7 +169,7 @@ def _load(
     prepare_hiding(engine, tables.root.table, report, there)
     tail = existing(engine, tables, report, there, how.tables) if streamed else None
     if not read_by_warehouse:  # else the views are made when the stream is read
-        show(engine, views, tables, tail, how.tables)
+        show(engine, views, tables, tail, how.tables, tier)
     kept = versions.prepare(engine, tables, report, there, how)
     show_history(engine, views, kept, tables, how.tables)
     with engine.transaction(tables.tombstones):

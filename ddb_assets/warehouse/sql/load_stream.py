@@ -26,7 +26,7 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import ledger, ledgers, soft_delete, statements, streams, tail, views
+from ddb_assets.warehouse.sql import cold, ledger, ledgers, soft_delete, statements, streams, tail, views
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
@@ -61,6 +61,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     if not how.restart:
         check_present(engine, schema, report, known, there, how.chain_of(report.name))
     check_owned(engine, schema, report, known, there)
+    cold.check_alone(root, there, streamed=True, soft_delete=False)
     streams.provide(engine, root, there)
     if _before(engine, root, report, moved, how) is None:
         return _unchanged(engine, schema, report)

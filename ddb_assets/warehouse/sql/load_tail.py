@@ -24,7 +24,7 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import TailResult
-from ddb_assets.warehouse.sql import ledgers, statements, streams, tail, views
+from ddb_assets.warehouse.sql import cold, ledgers, statements, streams, tail, views
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
@@ -132,6 +132,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     check_present(engine, schema, report, known, there, chain)
     check_owned(engine, schema, report, known, there)
     check_no_settled(root, there)
+    cold.check_alone(root, there, streamed=True, soft_delete=False)
     streams.provide(engine, root, there)
     said = _start_over_if_lost(engine, root)
     if streams.is_done(said.position(moved.stream), moved):

@@ -86,3 +86,6 @@ def _drop_stale(engine: SqlEngine, tables: Tables, report: Report, known: Histor
     engine.execute(statements.drop_stale(root, root.table, root.types))
     # guard: tombstones hold
     engine.execute(statements.drop_stale(root, tables.tombstones, tables.tombstone_types))
+    if tables.cold:
+        # guard: version of cold items
+        engine.execute(statements.drop_stale(root, tables.cold.table, tables.cold.types))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.bookkeeping import DELETED_AT, history_name, live_name
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, history_name, live_name, whole_name
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
 TAIL = "_ddb_tail__"
+COLD = "_ddb_cold__"
 SETTLED = "_ddb_settled__"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
@@ -139,6 +140,26 @@ def streams(root: TableName) -> TableName:
 def settled(root: TableName) -> TableName:
     """The table with the settled time of a table whose stream the warehouse reads itself."""
     return TableName(root.schema, f"{SETTLED}{root.name}")
+
+
+def cold(root: TableName) -> TableName:
+    """The table of the keys of a root relation's cold items: which version of each is in the cold tier."""
+    return TableName(root.schema, f"{COLD}{root.name}")
+
+
+def moves(root: TableName) -> TableName:
+    """The table of the moves of a root relation's rows to the cold tier."""
+    return TableName(root.schema, f"_ddb_moves__{root.name}")
+
+
+def cold_fields(root: TableName) -> TableName:
+    """The table that says which field of an Iceberg table has the values of which column."""
+    return TableName(root.schema, f"_ddb_cold_fields__{root.name}")
+
+
+def whole(table: TableName) -> TableName:
+    """The view of a relation's table and its cold rows as one."""
+    return TableName(table.schema, whole_name(table.name))
 
 
 def drop(table: TableName) -> Statement:

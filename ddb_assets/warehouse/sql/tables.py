@@ -11,7 +11,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
-from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, STALE_SINCE
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, MOVE, STALE_SINCE
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import ddl, evolution, key_changes, retype, statements
@@ -27,7 +27,8 @@ class Tables:
     """What one load reads and writes.
 
     `undeclared` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of
-    items that could not be read; None when the load needs none.
+    items that could not be read; None when the load needs none. `cold` is the table of the keys of cold items; None without a
+    cold tier.
     """
 
     root: LoadTarget
@@ -36,6 +37,7 @@ class Tables:
     tombstones: TableName
     tombstone_types: Mapping[str, SqlType]
     unread: LoadTarget | None = None
+    cold: LoadTarget | None = None
 
     @property
     def relations(self) -> tuple[LoadTarget, ...]:
@@ -44,9 +46,13 @@ class Tables:
 
     @property
     def below(self) -> tuple[tuple[TableName, Mapping[str, SqlType]], ...]:
-        """Every child table with its columns, undeclared ones included."""
+        """Every table with rows of items beside the root's: child tables, undeclared ones too, and the keys of cold items."""
         # guard: undeclared children go too
-        return (*((t.table, t.types) for t in self.children), *self.undeclared)
+        found = [*((t.table, t.types) for t in self.children), *self.undeclared]
+        if self.cold:
+            # guard: cold items are replaced too
+            found.append((self.cold.table, self.cold.types))
+        return tuple(found)
 
     @property
     def version(self) -> str:
@@ -69,6 +75,7 @@ def look(engine: SqlEngine, schema: str, report: Report, known: History) -> dict
         statements.tail,
         statements.settled,
         statements.history_sources,
+        *(statements.cold, statements.moves, statements.cold_fields),
     )
     beside = {name(root).name for name in named}
     beside |= {statements.versions(TableName(schema, name)).name for name in relations}
@@ -153,7 +160,20 @@ def prepare(
         types = evolve(engine, memory, columns, mark=EXPORT_ID, design=placement, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = LoadTarget(memory, types, lines, TableName(None, f"_ddb_stage_{engine.session}_unread"))
-    return Tables(root, tuple(children), undeclared, stones, stone_types, unread)
+    cold, name = None, statements.cold(root.table)
+    if name.name in there:
+        columns = cold_columns({k.name: root.types[k.name] for k in report.root.keys}, version.name)
+        if unreadable:
+            columns[STALE_SINCE] = SqlType("TIMESTAMP")
+        placement = design(columns, "", {})
+        types = evolve(engine, name, columns, mark=MOVE, design=placement, lock=stones, seen=there[name.name])
+        cold = LoadTarget(name, types, report.root, root.stage)
+    return Tables(root, tuple(children), undeclared, stones, stone_types, unread, cold)
+
+
+def cold_columns(keys: Mapping[str, SqlType], version: str) -> dict[str, SqlType]:
+    """The columns of the table of cold keys."""
+    return {**keys, version: SqlType("BIGINT"), MOVE: SqlType("BIGINT")}
 
 
 def hidden_columns(report: Report, relation: Relation) -> frozenset[str]:
@@ -176,13 +196,13 @@ def check_unread(tables: Tables, report: Report, known: History) -> None:
 def check_unchanged(engine: SqlEngine, tables: Tables, relations: Collection[str]) -> None:
     """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
 
-    That is a changed column or a new child table. Once the transaction has locked the tombstones, no load does any of this,
-    except that texts become longer. `relations` are the tables of all relations, as known since then.
+    That is a changed column, a new child table, or a cold tier. Once the transaction has locked the tombstones, no load does
+    any of this, except that texts become longer. `relations` are the tables of all relations, as known since then.
     """
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
-    now = engine.layouts(str(root.table.schema), {*planned, *relations})
+    now = engine.layouts(str(root.table.schema), {*planned, *relations, statements.cold(root.table).name})
     # guard: child tables as they are now
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
         raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")

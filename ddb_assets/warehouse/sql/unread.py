@@ -13,6 +13,7 @@ changes nothing because of it. An item whose key no row can have changes nothing
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
@@ -103,8 +104,11 @@ def mark_stale(engine: SqlEngine, tables: Tables, report: Report, known: History
     blind = {time for time in known.blind if time > (known.clean or 0)}
     if report.is_full:
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
-    engine.execute(_mark(tables, unread, sorted(blind)))
-    return number(engine, _count_kept(tables, unread, report))
+    # guard: cold items are marked too
+    places = (tables, *([replace(tables, root=tables.cold)] if tables.cold else []))
+    for one in places:
+        engine.execute(_mark(one, unread, sorted(blind)))
+    return sum(number(engine, _count_kept(one, unread, report)) for one in places)
 
 
 def _same(tables: Tables, unread: LoadTarget, table: TableName) -> str:

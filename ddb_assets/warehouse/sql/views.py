@@ -1,23 +1,27 @@
 """The views of a table: one for people where the contract names a schema for it, and one that shows table and tail as one.
 
 The view for people (`warehouse.views`) has live rows, and no bookkeeping columns except the place in a list. A table with a
-tail has the view `<relation>_live`; then the view for people shows the tail too. `ddl.py` has the text. Columns are never
+tail has the view `<relation>_live`; then the view for people shows the tail too. A table with a cold tier has the view
+`<relation>_all`, and the view for people shows cold rows too. `ddl.py` has the text. Columns are never
 dropped, so a view stays valid when its table changes, and is updated afterwards.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import WarehouseOptions
-from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.sql import ddl, statements
+from ddb_assets.warehouse.sql.cold import ColdTier, record_views
+from ddb_assets.warehouse.sql.cold_rows import ColdRows
 from ddb_assets.warehouse.sql.ddl import Known, Rows
 from ddb_assets.warehouse.sql.engine import SqlEngine, Standing
-from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName
+from ddb_assets.warehouse.sql.statements import COLD, TAIL, Statement, TableName
 from ddb_assets.warehouse.sql.tables import Tables, provide_schema
 
 _TELLING = (DELETED_AT, TAIL)
@@ -41,6 +45,7 @@ def free(
     *,
     tail: bool,
     history: bool = False,
+    cold: bool = False,
 ) -> dict[TableName, Standing | None]:
     """The views that these relations get, and what they are now; provides the schema for views.
 
@@ -53,6 +58,7 @@ def free(
         provide_schema(engine, options.views)
     named = [(view, table) for table in tables for view in _for_people(table, options)]
     named += [(statements.live(table), table) for table in tables if tail]
+    named += [(statements.whole(table), table) for table in tables if cold]
     named += [(view, kept) for table in tables if history for view, kept in of_history(table, options.views)]
     return {view: check_free(engine, view, table) for view, table in named}
 
@@ -82,12 +88,19 @@ def show(
     tables: Tables,
     tail: Tables | None,
     options: WarehouseOptions,
+    cold: ColdTier | None = None,
 ) -> None:
     """Creates the views, and replaces those that show other columns or rows. `found` is the result of `free`.
 
     An export without items does not say what the keys are, by which table and tail are compared: then views stay as they are.
     """
     if tail and not tables.root.relation.keys:
+        return
+    if cold and tables.cold and tables.root.relation.keys:
+        keys = tuple(key.name for key in tables.root.relation.keys)
+        places = {target.relation.name: (target.table, target.types) for target in tables.relations}
+        wanted = whole_views(places, cold, keys, tables.version, tables.cold.types, options)
+        show_whole(engine, tables.root.table, cold, wanted, tables.tombstones)
         return
     for view in _wanted(tables, tail, options):
         present = found[view.name]
@@ -107,6 +120,49 @@ def _wanted(tables: Tables, tail: Tables | None, options: WarehouseOptions) -> I
         for name in _for_people(target.table, options):
             columns = ddl.shown(target.types)
             yield View(name, columns, ddl.create_view(name, columns, rows))
+
+
+def whole_views(
+    places: Mapping[str, tuple[TableName, Mapping[str, SqlType]]],
+    cold: ColdTier,
+    keys: tuple[str, ...],
+    version: str,
+    key_types: Collection[str],
+    options: WarehouseOptions,
+) -> list[View]:
+    """The views of hot and cold rows of these relations, each with its table and the table's columns.
+
+    `key_types` are the columns of the table of cold keys.
+    """
+    views = []
+    for relation, (table, types) in places.items():
+        rows: list[ddl.Selected] = [ddl.live(types, table)]
+        if relation in cold.tables:
+            stale = STALE_SINCE in key_types
+            rows.append(ColdRows(cold.tables[relation], cold.keys, keys, version, types, stale=stale))
+        name = statements.whole(table)
+        views.append(View(name, types, ddl.create_view(name, types, rows)))
+        for people in _for_people(table, options):
+            columns = ddl.shown(types)
+            views.append(View(people, columns, ddl.create_view(people, columns, rows)))
+    return views
+
+
+def whole_names(table: TableName, options: WarehouseOptions) -> list[TableName]:
+    """The names of the views of a relation's hot and cold rows."""
+    return [statements.whole(table), *_for_people(table, options)]
+
+
+def show_whole(engine: SqlEngine, root: TableName, cold: ColdTier, views: Sequence[View], lock: TableName) -> None:
+    """Creates those of these views whose text is not the one that they were made of."""
+    for view in views:
+        made = hashlib.sha256(view.made.text.encode()).hexdigest()
+        found = engine.standing(view.name) if cold.made.get(str(view.name)) == made else None
+        # guard: views show cold rows as they are now
+        if found is None or COLD not in found.definition:
+            replace_view(engine, view.name, view.made, lock)
+            with engine.transaction(lock):
+                record_views(engine, root, {str(view.name): made})
 
 
 def _newest(own: Rows, tables: Tables, tail: Tables, beside: TableName) -> list[Rows]:

@@ -13,8 +13,17 @@ from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.protocol import PLAIN, LiveTable, LoadOptions
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, Refreshed, TailResult
+from ddb_assets.warehouse.protocol import PLAIN, ColdOptions, LiveTable, LoadOptions
+from ddb_assets.warehouse.results import (
+    ColdMove,
+    Finding,
+    Holdings,
+    Inspection,
+    LoadResult,
+    Recorded,
+    Refreshed,
+    TailResult,
+)
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.engine import counted as count_rows
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
@@ -30,6 +39,11 @@ from ddb_assets.warehouse.sql.versions import spans
 NO_STREAMS = (
     "stream {stream} has `tail: materialized_view`, and only Redshift reads streams itself: take `tail` out of the tables' "
     "contracts, or load them into Redshift"
+)
+
+NO_COLD_TIER = (
+    "{root} has `warehouse.retain`, and only Redshift moves rows to Iceberg tables and shows them with its own: take `retain` "
+    "out of the table's contract, or load it into Redshift"
 )
 
 
@@ -86,6 +100,10 @@ class SqlWarehouse:
     def refreshed_to(self, stream: str) -> Position:
         """Only Redshift reads streams."""
         raise WarehouseError(NO_STREAMS.format(stream=stream))
+
+    def move_cold(self, root: str, options: ColdOptions) -> ColdMove:  # noqa: ARG002 -- see the protocol
+        """Only Redshift has a cold tier."""
+        raise WarehouseError(NO_COLD_TIER.format(root=root))
 
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys in one transaction."""
