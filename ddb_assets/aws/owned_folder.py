@@ -89,6 +89,12 @@ def is_claim(folder: str, uri: str) -> str:
     return run if name == f"{CLAIM}{run}.json" and _is_run(run) else ""
 
 
+def run_file(folder: str, below: str, name: str, run: str) -> str:
+    """The URI of a file of a run: `<folder>/<below>/<name>` with the run's id before the name's ending."""
+    stem, dot, ending = name.partition(".")
+    return join(folder, below, f"{stem}-{run}{dot}{ending}")
+
+
 class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, and that of the list.
 
@@ -121,8 +127,7 @@ class OwnedFolder:
 
     def new(self, folder: str, name: str) -> str:
         """A new URI for a file of this run: `<folder>/<name>` with the run's id before its ending."""
-        stem, dot, ending = name.partition(".")
-        uri = join(self.uri, folder, f"{stem}-{self.run}{dot}{ending}")
+        uri = run_file(self.uri, folder, name, self.run)
         self._written.append(uri)
         return uri
 
