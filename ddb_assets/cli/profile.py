@@ -17,7 +17,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.flatten.block import BlockReader
-from ddb_assets.flatten.flatten import BLOCK_BYTES
+from ddb_assets.flatten.file_flattener import BLOCK_BYTES
 from ddb_assets.flatten.infer import extend
 from ddb_assets.flatten.profile import Seen, path_rows
 from ddb_assets.flatten.record import times

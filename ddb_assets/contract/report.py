@@ -6,7 +6,7 @@ report and the files that it lists; it never lists folders. `flatten/flatten.py`
 columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 from operator import add
@@ -112,14 +112,17 @@ class Relation(_ReportModel):
     parts: tuple[Part, ...] = ()
     measures: dict[str, Measure] = {}
 
-    def with_parts(self, parts: Sequence[Part]) -> "Relation":
-        """The relation with these parts and the sums of their rows and measures."""
+    def with_parts(self, parts: Sequence[Part], measures: Mapping[str, Measure] | None = None) -> "Relation":
+        """The relation with these parts and the sums of their rows and measures; `measures` if they are summed already."""
         names = [column.name for column in self.columns] if parts else []
         return self.model_copy(
             update={
                 "rows": sum(part.rows for part in parts),
                 "parts": tuple(part.model_copy(update={"measures": {}}) for part in parts),
-                "measures": {name: reduce(add, (part.measures[name] for part in parts)) for name in names},
+                "measures": {
+                    name: measures[name] if measures else reduce(add, (part.measures[name] for part in parts))
+                    for name in names
+                },
             }
         )
 

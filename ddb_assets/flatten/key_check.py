@@ -8,6 +8,7 @@ The result depends on how many lines lack the key, not on the order of the block
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
@@ -23,30 +24,61 @@ class WrongKeyError(DdbAssetsError):
     """The given key is not the key of the export's items."""
 
 
+@dataclass
+class KeyCounts:
+    """What was counted: all lines, those without the key, and what the message needs to know of these."""
+
+    lines: int = 0
+    wrong: int = 0
+    named: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    lacking: set[str] = field(default_factory=set)
+    candidates: dict[str, str] | None = None
+
+    def merge(self, other: "KeyCounts") -> None:
+        """Adds what was counted in other lines of the same export."""
+        self.lines += other.lines
+        self.wrong += other.wrong
+        self.named.update(other.named)
+        self.lacking |= other.lacking
+        if other.candidates is not None:
+            self.narrow(other.candidates)
+
+    def narrow(self, types: dict[str, str]) -> None:
+        """Keeps the candidates that these attributes have too, with the same types."""
+        common = types.items() & (types if self.candidates is None else self.candidates).items()
+        self.candidates = {name: type_ for name, type_ in types.items() if (name, type_) in common}
+
+
 class KeyCheck:
     """Counts the lines of an export without the key, and keeps what the message needs. Safe from several threads."""
 
     def __init__(self, export: str, key: Sequence[str], *, incremental: bool) -> None:
         self._export, self._key, self._incremental = export, key, incremental
         self._lock = threading.Lock()
-        self._lines = self._wrong = 0
-        self._named: Counter[tuple[str, ...]] = Counter()
-        self._lacking: set[str] = set()
-        self._candidates: dict[str, str] | None = None
+        self.counts = KeyCounts()
 
     def look(self, quarantined: Iterable[str | bytes], lines: int) -> None:
         """Counts `lines` lines, some of them quarantined. Raises WrongKeyError once many lack the key."""
         found = [attributes for line in quarantined if (attributes := _attributes(line, incremental=self._incremental))]
         with self._lock:
-            self._lines += lines
+            self.counts.lines += lines
             for attributes in found:
                 self._count(attributes)
-            if self._wrong >= MANY:
-                raise self._error()
+            self._refuse_many()
+
+    def add(self, counts: KeyCounts) -> None:
+        """Adds what was counted elsewhere. Raises WrongKeyError once many lack the key."""
+        with self._lock:
+            self.counts.merge(counts)
+            self._refuse_many()
 
     def finish(self) -> None:
         """Raises WrongKeyError when most lines of the export lack the key."""
-        if 2 * self._wrong > self._lines:
+        if 2 * self.counts.wrong > self.counts.lines:
+            raise self._error()
+
+    def _refuse_many(self) -> None:
+        if self.counts.wrong >= MANY:
             raise self._error()
 
     def _count(self, attributes: dict[str, Any]) -> None:
@@ -54,25 +86,24 @@ class KeyCheck:
         lacking = [name for name in self._key if name not in types]
         if not lacking and not (self._incremental and len(attributes) != len(self._key)):
             return
-        self._wrong += 1
-        self._lacking.update(name for name in lacking if name not in attributes)
-        self._named[tuple(attributes) if self._incremental else ()] += 1
-        common = types.items() & (types if self._candidates is None else self._candidates).items()
-        self._candidates = {name: type_ for name, type_ in types.items() if (name, type_) in common}
+        self.counts.wrong += 1
+        self.counts.lacking.update(name for name in lacking if name not in attributes)
+        self.counts.named[tuple(attributes) if self._incremental else ()] += 1
+        self.counts.narrow(types)
 
     def _error(self) -> WrongKeyError:
-        given = ", ".join(self._key)
+        given, counts = ", ".join(self._key), self.counts
         if self._incremental:
-            ((named, times),) = self._named.most_common(1)
+            ((named, times),) = counts.named.most_common(1)
             return WrongKeyError(
-                f"{self._export}: the given key is {given}, but {times:,} of the {self._lines:,} records read so far have "
+                f"{self._export}: the given key is {given}, but {times:,} of the {counts.lines:,} records read so far have "
                 f"the key {', '.join(named)}: use that (--key PK[,SK], or `key:` in the table's contract)"
             )
-        lacking = ", ".join(repr(name) for name in self._key if name in self._lacking) or given
-        named_types = [f"{name!r} ({type_})" for name, type_ in (self._candidates or {}).items()]
+        lacking = ", ".join(repr(name) for name in self._key if name in counts.lacking) or given
+        named_types = [f"{name!r} ({type_})" for name, type_ in (counts.candidates or {}).items()]
         more = [f"and {len(named_types) - NAMED} more"] if len(named_types) > NAMED else []
         return WrongKeyError(
-            f"{self._export}: {self._wrong:,} of the {self._lines:,} items read so far have no key attribute {lacking}. "
+            f"{self._export}: {counts.wrong:,} of the {counts.lines:,} items read so far have no key attribute {lacking}. "
             f"Attributes that all of those have and that can be a key: {', '.join([*named_types[:NAMED], *more]) or 'none'}. "
             "Give the table's key (--key PK[,SK], or `key:` in its contract); names are case-sensitive"
         )

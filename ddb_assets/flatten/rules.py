@@ -35,18 +35,24 @@ class MaskError(DdbAssetsError):
     """A mask or exclusion of the contract cannot be applied."""
 
 
+def _nowhere(text: str) -> str:
+    raise NotImplementedError(f"a text of {len(text)} characters has no place yet")
+
+
 @dataclass(frozen=True)
 class Rules:
     """A table's contract with what is needed to apply it: its key, a function that stores long texts, the masks' secret."""
 
     table: Table
     key: tuple[str, ...]
-    spill: Callable[[str], str]
+    spill: Callable[[str], str] = _nowhere
     secret: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str]) -> "Rules":
-        """The rules of a contract; `spill` stores a text and returns its URI.
+    def of(
+        cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str] = _nowhere, secret: bytes | None = None
+    ) -> "Rules":
+        """The rules of a contract; `spill` stores a text and returns its URI. A `secret` precedes that of the environment.
 
         Raises MaskError when the contract excludes or drops a key attribute, or needs a secret that is not set.
         """
@@ -54,7 +60,7 @@ class Rules:
             table.check_key(key)
         except ValueError as error:
             raise MaskError(str(error)) from None
-        secret = os.environ.get(MASK_SECRET, "").encode() or None
+        secret = secret or os.environ.get(MASK_SECRET, "").encode() or None
         if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
             raise MaskError(
                 f"table {table.table} has a column with `mask: hmac`, but {MASK_SECRET} is not set: set it to a secret"

@@ -15,6 +15,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.profile import Seen
+from ddb_assets.flatten.quarantine import QuarantineFile
 from ddb_assets.flatten.schema import Schema
 
 if TYPE_CHECKING:
@@ -85,17 +86,6 @@ class FlattenJob(_Document):
     def result_uri(self) -> str:
         """Where the result's document is once the job has ended well."""
         return run_file(self.out, FOLDER, "result.json", self.id)
-
-
-class QuarantineFile(BaseModel):
-    """A file of quarantined lines: how many, its size, and the base64 MD5 of its content."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uri: str
-    lines: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0)]
-    md5: str
 
 
 class JobResult(_Document):

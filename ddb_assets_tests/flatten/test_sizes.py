@@ -15,12 +15,12 @@ from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten import schema_store
 from ddb_assets.flatten.block import Batch, BlockReader
-from ddb_assets.flatten.flatten import _Run
 from ddb_assets.flatten.infer import MAX_JSON_PATHS, extend
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import MAX_PATHS, OTHER_PATHS, Misfits, Rules, add_misfits
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.flatten.tally import Tally
 from ddb_assets_tests.flatten.flattening import Flattening, exact_path
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import rebuild
@@ -113,13 +113,13 @@ def test_a_block_of_many_short_lines_becomes_several_batches(
 ) -> None:
     """Each line takes room in every column of the frames, so lines times columns are bounded."""
     lines: list[int] = []
-    count = _Run._count
+    add = Tally.add
 
-    def counted(self: _Run, batch: Batch) -> None:
+    def counted(self: Tally, batch: Batch) -> None:
         lines.append(batch.lines)
-        count(self, batch)
+        add(self, batch)
 
-    monkeypatch.setattr(_Run, "_count", counted)
+    monkeypatch.setattr(Tally, "add", counted)
     items: list[dict[str, Any]] = [{"a": {"S": f"x\r{n}"}, "bad" if n == 30 else "b": {"N": "1"}} for n in range(40)]
     with path():
         whole = flattening(items)

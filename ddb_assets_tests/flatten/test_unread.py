@@ -168,7 +168,7 @@ def test_in_a_window_the_time_of_the_write_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_number_of_kept_keys_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ddb_assets.flatten.flatten.MAX_UNREAD", 3)
+    monkeypatch.setattr("ddb_assets.flatten.tally.MAX_UNREAD", 3)
     report = flattened(tmp_path, [*GOOD, *(line(pk={"S": f"k{n}"}, n=BAD) for n in range(5))])
     assert (report.quarantined, report.unkeyed, len(keys(report))) == (5, 2, 3)
     assert unread.MAX_UNREAD > 3

@@ -1,0 +1,89 @@
+"""What an attempt to flatten an export starts from: the export, the contract, the key and the schema, checked against each
+other.
+
+These decide the rows. Wherever the same inputs are flattened, in one process or in many tasks, the rows are the same.
+"""
+
+from dataclasses import dataclass
+
+from ddb_assets.contract.identity import Identity
+from ddb_assets.contract.report import Relation
+from ddb_assets.contract.table import Table
+from ddb_assets.exports.manifest import Export
+from ddb_assets.flatten.agreement import check_agreement, check_identity, check_table
+from ddb_assets.flatten.infer import agreed, decided, extend
+from ddb_assets.flatten.profile import Seen
+from ddb_assets.flatten.rules import Rules
+from ddb_assets.flatten.schema import Schema
+from ddb_assets.flatten.schema_store import next_version
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of one attempt.
+
+    `rules` have no place for long texts yet. `stored` is the newest stored schema, None if there is none or it is ignored;
+    `last_version` is its version all the same. `start` has the columns as they were before this contract was applied, `first`
+    after that: with it reading begins.
+    """
+
+    export: Export
+    rules: Rules
+    identity: Identity
+    stored: Schema | None
+    last_version: int
+    start: Schema
+    first: Schema
+
+    @classmethod
+    def of(
+        cls,
+        export: Export,
+        rules: Rules,
+        *,
+        begun: Schema,
+        stored: Schema | None,
+        start: Schema | None = None,
+        restart: bool = False,
+    ) -> "Inputs":
+        """The inputs with the newest stored schema. `start` is the schema that an earlier attempt came to.
+
+        `begun` is the empty schema of a new history, which counts when there is no stored one or with `restart`.
+        Raises SchemaError when the stored schema does not match.
+        """
+        table, key = rules.table, rules.key
+        if stored:
+            check_table(stored, export, table)
+        last_version = stored.version if stored else 0
+        stored = None if restart else stored
+        start = start or (stored and stored.model_copy(update={"changes": ()})) or begun
+        identity = Identity.of(table, key, rules.secret, start.id)
+        if stored:
+            check_identity(stored, identity, table)
+            check_agreement(stored, table, full=export.kind == "full")
+        first = agreed(start, table, export.id).model_copy(update={"identity": identity})
+        return cls(export, rules, identity, stored, last_version, start, first)
+
+    @property
+    def table(self) -> Table:
+        """The table's contract."""
+        return self.rules.table
+
+    @property
+    def incremental(self) -> bool:
+        """Whether the lines have Keys and images instead of an item."""
+        return self.export.kind == "incremental"
+
+    def relations(self, schema: Schema) -> tuple[Relation, ...]:
+        """The relations of a schema, with their columns as in Parquet."""
+        return schema.relations(incremental=self.incremental, hashed=bool(self.table.history))
+
+    def final(self, schema: Schema, seen: Seen) -> Schema:
+        """The schema with all that was seen in all items, not only in samples; it has no version yet."""
+        return decided(extend(schema, seen, self.table, self.export.id), self.start, self.table)
+
+    def version(self, schema: Schema) -> Schema:
+        """The stored schema if it is enough for the final one, else that as the next version."""
+        if self.stored and self.stored.root == schema.root and self.identity.matches(self.stored.identity):
+            return self.stored
+        return next_version(schema, self.last_version)
