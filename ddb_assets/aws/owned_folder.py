@@ -74,6 +74,7 @@ def own_files(
     present = [entry.uri for entry in storage.list(folder)]
     runs = _known_runs(storage, folder, present)
     known = set(listed)
+    runs |= {_run_of(uri) for uri in known} - {""}  # a task that was given up may still write a file of that run
     refuse_others(
         folder,
         present,
@@ -99,7 +100,8 @@ class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, and that of the list.
 
     Raises FolderError, before anything is touched, for a file that neither the list names nor a claimed run has written.
-    `permanent` says which of our files are never deleted, because others refer to them.
+    `permanent` says which of our files are never deleted, because others refer to them. With `run`, the folder is that of a
+    run that has claimed it before, perhaps in another process; FolderError when its claim is gone.
     """
 
     def __init__(
@@ -109,14 +111,18 @@ class OwnedFolder:
         listed: Iterable[str],
         *,
         permanent: Callable[[str], bool] = lambda _: False,
+        run: str = "",
     ) -> None:
         self.storage, self.uri = storage, folder
-        self.run = secrets.token_hex(RUN_DIGITS // 2)
+        self.run = run or secrets.token_hex(RUN_DIGITS // 2)
         present = own_files(storage, folder, listed, permanent)
         self._former = {uri for uri in present if not permanent(uri)}
-        self._written: list[str] = []
+        self._written = [uri for uri in present if _run_of(uri) == run] if run else []
         self._switched = False
         self._claim = self.named(f"{CLAIM}{self.run}.json")
+        if run:
+            self.check()
+            return
         # also names the previous runs: after the switch, only this claim shows that their files are ours
         former = sorted({_run_of(uri) for uri in self._former} - {""})
         storage.write(self._claim, json.dumps({"former": former}).encode())

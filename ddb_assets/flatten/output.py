@@ -39,13 +39,18 @@ def read_report(storage: "Storage", out: str) -> Report:
         raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
 
 
+def claimed(storage: "Storage", out: str, run: str = "") -> OwnedFolder:
+    """The output folder for a new run, or for the one that has claimed it before. Raises FolderError as `OwnedFolder` does."""
+    return OwnedFolder(storage, out, _former(storage, out), permanent=partial(_is_spilled, out), run=run)
+
+
 @contextmanager
 def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
     """The output folder for one attempt. If the attempt fails before its report, the files that it wrote are deleted.
 
     Raises FolderError when the folder has files that no run of this package wrote.
     """
-    folder = OwnedFolder(storage, out, _former(storage, out), permanent=partial(_is_spilled, out))
+    folder = claimed(storage, out)
     try:
         yield folder
     except (Exception, KeyboardInterrupt):

@@ -59,7 +59,7 @@ class FlattenJob(_Document):
 
     `id` is that of the attempt, which every file that the job writes has in its name: 12 hexadecimal digits. `export` is the
     URI of the export's manifest-summary.json, and `export_digest` what it must contain. `stored` is the newest schema document
-    of the table; `schema_id` is the id of a new history, for a table that has no document or is started over (`restart`).
+    of the table; `begun` is the empty one of a new history, for a table that has no document or is started over (`restart`).
     `secret` names the secret of Secrets Manager that holds the secret of `mask: hmac`; without it the driver's environment
     must have DDB_ASSETS_MASK_SECRET.
 
@@ -73,7 +73,7 @@ class FlattenJob(_Document):
     key: KeySchema
     out: str
     stored: Schema | None = None
-    schema_id: Annotated[str, Field(min_length=1)]
+    begun: Schema
     restart: bool = False
     secret: str = ""
 
