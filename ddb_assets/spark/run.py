@@ -23,6 +23,7 @@ from ddb_assets.flatten.file_flattener import layout
 from ddb_assets.flatten.inputs import Inputs
 from ddb_assets.flatten.key_check import KeyCheck
 from ddb_assets.flatten.output import UNREAD
+from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Rules
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.tally import Tally
@@ -59,9 +60,10 @@ def run_job(
         raise JobError(f"{job.export} is not the export that the job was made for: it has been replaced since then")
     rules = Rules.of(job.table, job.key.attributes, secret=_secret(job))
     start: Schema | None = None
+    looked_at = Seen()
     for number in range(1, MAX_PASSES + 1):
         inputs = Inputs.of(export, rules, begun=job.begun, stored=job.stored, start=start, restart=job.restart)
-        read = _Reading(inputs, rules)
+        read = _Reading(inputs, rules, looked_at)
         one = Pass(number, job.id, job.out, _lean(inputs), len(export.files))
         for row in _rows(spark, one, export, rules.secret, connect, on_progress):
             read.add(row)
@@ -91,9 +93,10 @@ def run_job(
 
 
 class _Reading:
-    """The rows of one pass, added up in the order of the files."""
+    """The rows of one pass, added up in the order of the files. `looked_at` is that of all passes: examples are in samples."""
 
-    def __init__(self, inputs: Inputs, rules: Rules) -> None:
+    def __init__(self, inputs: Inputs, rules: Rules, looked_at: Seen) -> None:
+        self._looked_at = looked_at
         self.inputs, self.tally, self.parts, self.outgrown = inputs, Tally(), dict[str, Parts](), False
         self._keys = KeyCheck(inputs.export.uri, rules.key, incremental=inputs.incremental)
 
@@ -108,7 +111,8 @@ class _Reading:
     def finish(self) -> Schema:
         """The schema that holds all of it. Raises WrongKeyError when most lines lack the key."""
         self._keys.finish()
-        self.tally.seen.name_examples(self.tally.looked_at)
+        self._looked_at.merge(self.tally.looked_at)
+        self.tally.seen.name_examples(self._looked_at)
         return self.inputs.final(self.inputs.first, self.tally.seen)
 
     def relations(self, schema: Schema) -> list[Relation]:

@@ -1,0 +1,260 @@
+"""An export flattened on a real Spark cluster comes out as in one process, whatever happens to its tasks and machines."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.table import KeySchema
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.flatten.flatten import Flattened
+from ddb_assets.settings import MASK_SECRET
+from ddb_assets.spark.connect import from_environment
+from ddb_assets.spark.job import FlattenJob, JobError
+from ddb_assets.spark.publish import abandon, publish
+from ddb_assets_tests.cases import CASES
+from ddb_assets_tests.spark import faulty
+from ddb_assets_tests.spark.flattening import (
+    CONTRACT,
+    STORAGE,
+    OnSpark,
+    assert_same,
+    contents,
+    hard_export,
+    hard_lines,
+    in_process,
+    items,
+)
+from ddb_assets_tests.support.places import Place
+from ddb_assets_tests.support.spark_cluster import Cluster, environment, until
+from ddb_assets_tests.support.written_export import write_export
+
+pytestmark = [pytest.mark.slow]
+SECRET = "the secret of the masks"
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the driver has it: the workers were started without it."""
+    monkeypatch.setenv(MASK_SECRET, SECRET)
+
+
+def exports() -> list[Path]:
+    return sorted(summary.parent for summary in CASES.rglob("manifest-summary.json"))
+
+
+def key_of(folder: Path) -> KeySchema:
+    """The key that a case's README names, by what its items have."""
+    (file, *_) = sorted(folder.parent.rglob("*.gz"))
+    found = json.loads(gzip.decompress(file.read_bytes()).splitlines()[0])
+    names = found.get("Keys") or found["Item"]
+    return KeySchema.of([name for name in ("id", "pk", "PK", "SK") if name in names][:2] or [next(iter(names))])
+
+
+@pytest.mark.parametrize("folder", exports(), ids=lambda folder: folder.relative_to(CASES).parts[0])
+def test_a_reported_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path, folder: Path) -> None:
+    export, key = read_export(STORAGE, str(folder)), key_of(folder)
+    on_spark = OnSpark(spark, tmp_path, table=export.table_name, max_quarantined=100)
+    plain = outcome(lambda: in_process(export, tmp_path, on_spark.table, key))
+    found = outcome(lambda: on_spark(export, key))
+    if isinstance(plain, str) or isinstance(found, str):
+        assert found == plain
+    else:
+        assert_same(found, plain)
+
+
+def outcome(flatten: Callable[[], Flattened]) -> Flattened | str:
+    """What comes out, or the message of an error."""
+    try:
+        return flatten()
+    except DdbAssetsError as error:
+        return str(error)
+
+
+def test_a_hard_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path) -> None:
+    """It has children, masks, long texts, bad lines, an empty file, types that differ, and a late attribute."""
+    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
+    job = on_spark.prepared(export)
+    result = on_spark.run(job)
+    assert result.passes == 2
+    written = [STORAGE.read(uri) for uri in (job.uri, job.result_uri)]
+    assert not any(SECRET.encode() in document for document in written)
+    flattened = publish(STORAGE, job, on_spark.schemas)
+    assert_same(flattened, in_process(export, tmp_path, on_spark.table))
+    assert flattened.report.quarantined == 3
+    assert flattened.report.misfits["spilled"] == {"note": flattened.report.misfits["spilled"]["note"]}
+    assert {"late", "m__deep"} <= {column.name for column in flattened.report.root.columns}
+    listed = {*flattened.report.files, *(f"{job.out}/{name}.json" for name in ("report", "schema", "profile"))}
+    assert {entry.uri for entry in STORAGE.list(job.out) if "/_spill/" not in entry.uri} == listed
+
+
+def test_a_known_table_is_read_once_and_grows_by_another_pass(spark: Any, tmp_path: Path) -> None:
+    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
+    first = on_spark(export)
+    again = on_spark(export)
+    assert (on_spark.passes, again.schema, again.changes) == (1, first.schema, ())
+    lines = [items(0, 10, a={"N": "1"}), items(10, 10, new={"BOOL": True})]
+    source = write_export(STORAGE, f"{tmp_path}/second", lines=lines, export_id="01695097218001-d6299cbd")
+    grown = on_spark(read_export(STORAGE, source))
+    assert (on_spark.passes, grown.schema.version) == (2, 2)
+    assert [change.path for change in grown.changes] == ["new"]
+    assert (grown.report.root.rows, grown.report.extra_values) == (20, 0)
+
+
+def test_windows_come_out_as_in_one_process(spark: Any, tmp_path: Path) -> None:
+    def line(number: int, **image: Any) -> bytes:
+        keys = {"pk": {"S": f"k{number}"}}
+        images = {"NewImage": {**keys, **image}} if image else {}
+        written = {"WriteTimestampMicros": {"N": str(1695060000000000 + number)}}
+        return json.dumps({"Metadata": written, "Keys": keys, **images}).encode()
+
+    lines = [
+        [line(n, a={"N": str(n)}) for n in range(20)],
+        [line(n) for n in range(20, 25)],
+        [b"{}", line(30, a={"S": "x"}, email={"S": "e"})],
+    ]
+    source = write_export(STORAGE, f"{tmp_path}/bucket", lines=lines, incremental=True)
+    on_spark, export = OnSpark(spark, tmp_path), read_export(STORAGE, source)
+    flattened = on_spark(export)
+    assert_same(flattened, in_process(export, tmp_path, on_spark.table))
+    assert (flattened.report.deletes, flattened.report.quarantined) == (5, 1)
+
+
+def test_files_on_s3(spark: Any, bucket: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver and the tasks find S3 by their environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": bucket.storage.s3.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    export = hard_export(bucket.root, bucket.storage)
+    on_spark = OnSpark(spark, f"{bucket.root}/lake", bucket.storage)
+    job = on_spark.prepared(export)
+    on_spark.run(job, from_environment)
+    local = OnSpark(spark, tmp_path)
+    here = local.prepared(hard_export(tmp_path))
+    local.run(here)
+    on_s3 = contents(bucket.storage, job)
+    assert on_s3.keys() == contents(STORAGE, here).keys()
+    assert publish(bucket.storage, job, on_spark.schemas).report.root.rows == 155
+
+
+@pytest.mark.parametrize("happens", [faulty.kill_executor, faulty.break_off])
+def test_a_task_that_runs_again_writes_the_same_bytes(spark: Any, tmp_path: Path, happens: Any) -> None:
+    """It has written a part already when its machine is gone, or its connection."""
+    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
+    whole = on_spark.prepared(export)
+    on_spark.run(whole)
+    other = OnSpark(spark, tmp_path / "other")
+    job = whole.model_copy(update={"out": f"{tmp_path}/other/out"})
+    result = other.run(job, faulty.Accident(happens, "orders/part-00003", str(tmp_path / "happened")))
+    assert (tmp_path / "happened").exists()
+    assert contents(STORAGE, job) == contents(STORAGE, whole)
+    assert result.report.root.rows == 155
+
+
+@pytest.mark.parametrize(
+    ("cores", "accident", "conf"),
+    [
+        (1, "", []),
+        (2, "wait", ["spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.quantile=0.3"]),
+    ],
+    ids=["one worker", "speculation"],
+)
+def test_the_number_of_workers_and_speculation_change_no_byte(
+    spark: Any, spark_cluster: Cluster, tmp_path: Path, cores: int, accident: str, conf: list[str]
+) -> None:
+    on_spark = OnSpark(spark, tmp_path)
+    job = on_spark.prepared(hard_export(tmp_path))
+    on_spark.run(job)
+    written = contents(STORAGE, job)
+    for entry in list(STORAGE.list(f"{job.out}/orders")):
+        STORAGE.delete([entry.uri])
+    driver = start_driver(job, spark_cluster, cores, accident, tmp_path / "noted", *conf)
+    assert driver.wait(60) == 0
+    assert (tmp_path / "noted").exists() == bool(accident)
+    assert contents(STORAGE, job) == written
+
+
+def test_a_driver_that_is_killed_and_started_again(spark: Any, spark_cluster: Cluster, tmp_path: Path) -> None:
+    on_spark = OnSpark(spark, tmp_path)
+    job = on_spark.prepared(hard_export(tmp_path))
+    noted = tmp_path / "noted"
+    driver = start_driver(job, spark_cluster, 2, "go_on_slowly", noted)
+    until(noted.exists)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    with pytest.raises(JobError, match="has ended without a result"):
+        publish(STORAGE, job, on_spark.schemas)
+    on_spark.run(job)
+    flattened = publish(STORAGE, job, on_spark.schemas)
+    assert_same(flattened, in_process(read_export(STORAGE, job.export), tmp_path, on_spark.table))
+
+
+def start_driver(
+    job: FlattenJob, cluster: Cluster, cores: int, accident: str, noted: Path, *conf: str
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ddb_assets_tests.spark.driver", job.uri, cluster.master, str(cores), accident]
+    return subprocess.Popen([*command, str(noted), *conf], env=os.environ | environment())
+
+
+def test_a_damaged_file_is_named_and_nothing_is_published(spark: Any, tmp_path: Path) -> None:
+    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
+    before = on_spark(export)
+    data = STORAGE.read(export.files[3].uri)
+    STORAGE.write(export.files[3].uri, data[: len(data) // 2])
+    job = on_spark.prepared(export)
+    with pytest.raises(JobError, match=r"file3\.json\.gz is damaged: its MD5 is"):
+        on_spark.run(job)
+    with pytest.raises(JobError, match="ended without a result"):
+        publish(STORAGE, job, on_spark.schemas)
+    abandon(STORAGE, job)
+    assert all(STORAGE.exists(uri) for uri in before.report.files)
+    assert not [entry.uri for entry in STORAGE.list(job.out) if job.id in entry.uri]
+
+
+def test_a_wrong_key_is_said_as_in_one_process(spark: Any, tmp_path: Path) -> None:
+    lines = [items(0, 700), items(700, 700)]
+    export = read_export(STORAGE, write_export(STORAGE, f"{tmp_path}/bucket", lines=lines))
+    with pytest.raises(DdbAssetsError, match="have no key attribute 'id'"):
+        OnSpark(spark, tmp_path, table="Orders")(export, KeySchema(partition_key="id"))
+
+
+def test_what_a_storage_says_in_vain_is_the_reason(spark: Any, tmp_path: Path) -> None:
+    on_spark = OnSpark(spark, tmp_path)
+    job = on_spark.prepared(hard_export(tmp_path))
+    with pytest.raises(
+        JobError, match="the Spark job failed: BrokenOffError: the connection broke off; the driver's log"
+    ):
+        on_spark.run(job, faulty.always_broken)
+
+
+def test_the_types_of_a_new_table_do_not_depend_on_the_order_of_its_files(spark: Any, tmp_path: Path) -> None:
+    files = [items(0, 5, a={"S": "x"}), items(10, 30, a={"N": "1"}), items(50, 10, b={"S": "y"})]
+    found = []
+    for number, order in enumerate(([0, 1, 2], [2, 0, 1], [1, 2, 0])):
+        place = tmp_path / str(number)
+        source = write_export(STORAGE, f"{place}/bucket", lines=[files[n] for n in order])
+        found.append(OnSpark(spark, place, **CONTRACT)(read_export(STORAGE, source)).schema.root)
+    assert found[0] == found[1] == found[2]
+    assert found[0].fields["a"].type == "BIGINT"
+
+
+def test_the_progress_adds_up(spark: Any, tmp_path: Path) -> None:
+    from ddb_assets.spark.run import run_job
+
+    done: list[int] = []
+    job = OnSpark(spark, tmp_path).prepared(hard_export(tmp_path))
+    result = run_job(spark, job, Storage, done.append)
+    assert sum(done) == result.passes * sum(map(len, hard_lines()))
