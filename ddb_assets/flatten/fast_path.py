@@ -19,7 +19,7 @@ from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.flatten.arrow_rows import KernelRows, record_batches
 from ddb_assets.flatten.kernel.plan import Plan, compile_plan
-from ddb_assets.flatten.kernel.spec import DESCRIPTORS, LAYOUT
+from ddb_assets.flatten.kernel.spec import DESCRIPTORS, LAYOUT, Action
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Misfits, Rules
 from ddb_assets.flatten.schema import VERSION, Node, Schema
@@ -157,6 +157,8 @@ def _seen(plan: Plan, sights: Sequence[tuple[Sequence[int], int, int, int, int, 
         if node.form:
             seen.forms[node.form] += formed
             seen.forms[""] += counts[0] - formed if node.form not in EPOCH_UNITS else 0
+        elif node.actions.get("S") is Action.SCALAR and node.type.name == "VARCHAR":
+            seen.forms[""] += counts[0]  # not all of its texts are times, else it would be a column of times
         seen.max_bytes = max(seen.max_bytes, largest)
         seen.integer_digits = max(seen.integer_digits, whole)
         seen.scale = max(seen.scale, scale)

@@ -84,6 +84,7 @@ def flatten(
     out = normalized(out, sources(export))
     start: Schema | None = None
     before: Schema | None = None
+    looked_at = Seen()
     for _ in range(MAX_ATTEMPTS):
         stored = schemas.latest(table.name) if schemas else None
         if stored != before:
@@ -92,7 +93,7 @@ def flatten(
         with output.attempt(storage, out) as folder:
             rules, begun = Rules.of(table, key.attributes), begin(table, key, export)
             inputs = Inputs.of(export, rules, begun=begun, stored=stored, start=start, restart=restart)
-            run = _Run(storage, inputs, folder, workers or os.cpu_count() or 1, on_progress)
+            run = _Run(storage, inputs, folder, workers or os.cpu_count() or 1, looked_at, on_progress)
             if run.work():
                 report = run.report(started)
                 folder.check()
@@ -100,7 +101,7 @@ def flatten(
                     seen = visible(run.files.tally.seen, table)
                     return finished(folder, schemas, report, run.schema, seen, run.spilled)
             else:
-                start = run.schema  # a new column, not stored yet, turned out to have another type
+                start = run.schema  # a new column, not stored yet, turned out to be another one
             folder.give_up()
             logger.info("table %s: its schema has changed, flattening export %s again", table.name, export.id)
     raise FlattenError(
@@ -143,6 +144,7 @@ class _Run:
     """One attempt of `flatten` in this process, by as many readers as workers, so no core waits for gunzip.
 
     There are at most two blocks per worker: one that is being flattened, and one that is being read or waits for a slot.
+    `looked_at` is what was seen in samples in all attempts; a later one may need no samples, and they name the examples.
     """
 
     def __init__(
@@ -151,9 +153,16 @@ class _Run:
         inputs: Inputs,
         folder: OwnedFolder,
         workers: int,
+        looked_at: Seen,
         on_progress: Callable[[int], None] | None,
     ) -> None:
-        self.storage, self.inputs, self.folder, self.workers = storage, inputs, folder, workers
+        self.storage, self.inputs, self.folder, self.workers, self.looked_at = (
+            storage,
+            inputs,
+            folder,
+            workers,
+            looked_at,
+        )
         self.files = FileFlattener(
             storage, inputs, new=folder.new, named=folder.named, on_spill=self._spilled, on_progress=on_progress
         )
@@ -161,7 +170,7 @@ class _Run:
         self.spilled: list[str] = []
 
     def work(self) -> bool:
-        """Flattens all files. False when parts have columns that the schema no longer has: then all must be done again."""
+        """Flattens all files. False when the rows are not those of the final schema: then all must be done again."""
         slots = threading.BoundedSemaphore(self.workers)
         with ThreadPoolExecutor(self.workers) as flatteners, ThreadPoolExecutor(self.workers) as readers:
 
@@ -179,9 +188,10 @@ class _Run:
                 future.result()
         self.files.key_check.finish()
         tally = self.files.tally
-        tally.seen.name_examples(tally.looked_at)
-        self.schema = self.inputs.final(self.files.schema, tally.seen)
-        if not self._align():
+        self.looked_at.merge(tally.looked_at)
+        tally.seen.name_examples(self.looked_at)
+        self.schema, same = self.inputs.final(self.files.schema, tally.seen)
+        if not same or not self._align():
             return False
         self.schema = self.inputs.version(self.schema)
         return True

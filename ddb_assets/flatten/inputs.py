@@ -14,8 +14,12 @@ from ddb_assets.flatten.agreement import check_agreement, check_identity, check_
 from ddb_assets.flatten.infer import agreed, decided, extend
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Rules
+from ddb_assets.flatten.same_columns import ordered_as, same_columns
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.schema_store import next_version
+
+ROUNDS = 4
+"""How often a schema grows by the same values: what fits no new column is only known once there is that column."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Inputs:
 
     `rules` have no place for long texts yet. `stored` is the newest stored schema, None if there is none or it is ignored;
     `last_version` is its version all the same. `start` has the columns as they were before this contract was applied, `first`
-    after that: with it reading begins.
+    after that: with it reading begins. `again`: an earlier attempt has come to it.
     """
 
     export: Export
@@ -34,6 +38,7 @@ class Inputs:
     last_version: int
     start: Schema
     first: Schema
+    again: bool = False
 
     @classmethod
     def of(
@@ -54,7 +59,7 @@ class Inputs:
         table, key = rules.table, rules.key
         if stored:
             check_table(stored, export, table)
-        last_version = stored.version if stored else 0
+        last_version, again = stored.version if stored else 0, start is not None
         stored = None if restart else stored
         start = start or (stored and stored.model_copy(update={"changes": ()})) or begun
         identity = Identity.of(table, key, rules.secret, start.id)
@@ -62,7 +67,7 @@ class Inputs:
             check_identity(stored, identity, table)
             check_agreement(stored, table, full=export.kind == "full")
         first = agreed(start, table, export.id).model_copy(update={"identity": identity})
-        return cls(export, rules, identity, stored, last_version, start, first)
+        return cls(export, rules, identity, stored, last_version, start, first, again)
 
     @property
     def table(self) -> Table:
@@ -78,9 +83,25 @@ class Inputs:
         """The relations of a schema, with their columns as in Parquet."""
         return schema.relations(incremental=self.incremental, hashed=bool(self.table.history))
 
-    def final(self, schema: Schema, seen: Seen) -> Schema:
-        """The schema with all that was seen in all items, not only in samples; it has no version yet."""
-        return decided(extend(schema, seen, self.table, self.export.id), self.start, self.table)
+    def final(self, grown: Schema, seen: Seen) -> tuple[Schema, bool]:
+        """The schema by what was seen in all items, without a version yet, and whether the rows made so far are of it.
+
+        `grown` is what the rows were made with, as it has become from block to block. So the schema of a new table does not
+        depend on which item came first; only the order of columns does, where the rows need not be made again. They are not
+        made again more than once for this.
+        """
+        of_all = self._extended(self.first, seen)
+        as_grown = self._extended(grown, seen)
+        if same_columns(of_all, as_grown):
+            return ordered_as(of_all, as_grown), True
+        return (as_grown, True) if self.again else (of_all, False)
+
+    def _extended(self, schema: Schema, seen: Seen) -> Schema:
+        for _ in range(ROUNDS):
+            before, schema = schema, extend(schema, seen, self.table, self.export.id)
+            if schema is before:
+                break
+        return decided(schema, self.start, self.table)
 
     def version(self, schema: Schema) -> Schema:
         """The stored schema if it is enough for the final one, else that as the next version."""

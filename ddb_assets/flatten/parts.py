@@ -94,7 +94,10 @@ def widened(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | N
     if not pa.types.is_decimal(numbers.type):
         return None
     if pa.types.is_decimal(wanted):
-        return numbers.cast(wanted)
+        try:
+            return numbers.cast(wanted)  # narrower, too: a column may have grown in larger steps than its values need
+        except pa.ArrowInvalid:
+            return None
     return decimal_texts(numbers) if pa.types.is_string(wanted) else None
 
 
