@@ -40,6 +40,8 @@ SLOW = (
     f"the kernel of the flattening {_missing}, so flattening is about 60 times slower: install a C++ compiler "
     "(Debian: apt install g++; macOS: xcode-select --install) and install ddb-assets again"
 )
+SURE_DIGITS = 18
+"""Every whole number with so many digits is a BIGINT."""
 MAX_CELLS = 8_000_000
 """About so many values, NULL included, may a relation get from one call of `decode`: many short lines in a table of many
 columns would take gigabytes."""
@@ -162,5 +164,6 @@ def _seen(plan: Plan, sights: Sequence[tuple[Sequence[int], int, int, int, int, 
         seen.max_bytes = max(seen.max_bytes, largest)
         seen.integer_digits = max(seen.integer_digits, whole)
         seen.scale = max(seen.scale, scale)
-        seen.fits_bigint = seen.fits_bigint and bool(bigint)
+        small = scale == 0 and whole <= SURE_DIGITS  # the kernel tries only for a BIGINT column whether numbers fit one
+        seen.fits_bigint = seen.fits_bigint and (bool(bigint) or small)
     return by_path[()]

@@ -438,3 +438,31 @@ def test_a_numeric_type_holds_the_numbers_it_was_made_for(numbers: list[Decimal]
     assert type_.name == "DECIMAL"
     assert type_.scale >= 3
     assert type_.size - type_.scale >= digits
+
+
+def _mixed() -> list[list[dict[str, Any]]]:
+    """Files of which each would give other columns if it alone decided."""
+    few = {"m": {"M": {"x": {"N": "1"}}}}
+    return [
+        [{"a": {"S": "x"}, "b": {"N": "7"}, "l": {"L": [{"S": "x"}]}, **few} for _ in range(5)],
+        [{"a": {"N": "1"}, "b": {"N": "0.5"}, "l": {"SS": ["x"]}, "t": {"S": "2026-01-01"}} for _ in range(30)],
+        [{"a": {"BOOL": True}, "t": {"S": "soon"}, "b": {"N": "123456789012345678901"}, **few} for _ in range(10)],
+        [{"userId": {"S": "x" * 30}, "user_id": {"N": "1"}} for _ in range(3)],
+        [{"user_id": {"N": "2"}} for _ in range(3)],
+    ]
+
+
+def test_the_columns_of_a_new_table_do_not_depend_on_the_order_of_its_items(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All items together decide, however they are spread over files and blocks."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    files = [[{"pk": {"S": f"{n}-{i}"}, **item} for i, item in enumerate(file)] for n, file in enumerate(_mixed())]
+    found = []
+    for number, order in enumerate(([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3], [1, 2, 3, 4, 0])):
+        outcome = Flattening(flattening.folder / str(number))(*(files[n] for n in order))
+        rows = sorted((repr(sorted(row.items())) for row in outcome.rows()), key=str)
+        found.append((dict(sorted(outcome.types.items())), rows, outcome.report.misfits))
+    assert found[0] == found[1] == found[2] == found[3]
+    types = found[0][0]
+    assert (types["a"], types["l"], types["t"]) == ("BIGINT", "SUPER", "VARCHAR(16)")
