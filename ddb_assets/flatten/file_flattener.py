@@ -26,6 +26,7 @@ from ddb_assets.flatten.part_writer import PartWriter
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.quarantine import quarantine_line, write_quarantine
 from ddb_assets.flatten.record import times
+from ddb_assets.flatten.same_columns import same_columns
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.tally import Tally, reasons_of
 
@@ -86,7 +87,7 @@ class FileFlattener:
         self.parts = PartWriter(storage, new, inputs.table.warehouse, inputs.export.item_count)
         self.tally = Tally()
         self.outgrown = False
-        """Whether a block had other columns than `inputs.first`; only looked after with `fixed`."""
+        """Whether a block has other rows than with `inputs.first`; only looked after with `fixed`."""
 
     def file(self, number: int, file: DataFile, submit: Submit = at_once) -> None:
         """Flattens a file, the `number`th of the export. Raises ManifestError for a damaged one."""
@@ -140,7 +141,7 @@ class FileFlattener:
             self.tally.looked_at.merge(seen)
             grown = extend(self.schema, seen, self.inputs.table, self.inputs.export.id)
             if self._fixed and grown is not self.schema and not self.outgrown:
-                self.outgrown = layout(grown, self.inputs) != layout(self.inputs.first, self.inputs)
+                self.outgrown = not same_rows(grown, self.inputs.first, self.inputs)
             self.schema = grown
             return schema if self.schema.root == schema.root else self.schema
 
@@ -154,6 +155,10 @@ class FileFlattener:
         return f"{uri}#{name}"
 
 
-def layout(schema: Schema, inputs: Inputs) -> list[tuple[str, pa.Schema]]:
-    """The relations with their columns as in Parquet. Parts of one layout can be loaded together."""
+def same_rows(one: Schema, other: Schema, inputs: Inputs) -> bool:
+    """Whether rows and parts that were made with one schema are those of the other as they are."""
+    return same_columns(one, other) and _layout(one, inputs) == _layout(other, inputs)
+
+
+def _layout(schema: Schema, inputs: Inputs) -> list[tuple[str, pa.Schema]]:
     return [(relation.name, arrow_schema(relation)) for relation in inputs.relations(schema)]

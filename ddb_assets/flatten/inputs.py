@@ -83,6 +83,11 @@ class Inputs:
         """The relations of a schema, with their columns as in Parquet."""
         return schema.relations(incremental=self.incremental, hashed=bool(self.table.history))
 
+    @property
+    def unchanged(self) -> Schema:
+        """The final schema if no item has anything new."""
+        return self._extended(self.first, Seen())
+
     def final(self, grown: Schema, seen: Seen) -> tuple[Schema, bool]:
         """The schema by what was seen in all items, without a version yet, and whether the rows made so far are of it.
 

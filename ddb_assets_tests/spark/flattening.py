@@ -1,9 +1,11 @@
-"""Flattens an export on Spark and in this process, and compares what came out."""
+"""Flattens an export by a Spark job and in this process, and compares what came out."""
 
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.profile import path_rows
 from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.settings import MASK_SECRET
+from ddb_assets.spark.file_task import FileRow, Pass
 from ddb_assets.spark.job import FlattenJob, JobResult
+from ddb_assets.spark.passes import run_passes
 from ddb_assets.spark.publish import prepare, publish
 from ddb_assets.spark.run import run_job
 from ddb_assets_tests.support.written_export import write_export
@@ -36,8 +41,18 @@ CONTRACT: dict[str, Any] = {
 """A contract with all that is hard to do in several places at once."""
 
 
-class OnSpark:
-    """A table that is flattened on Spark, in a folder with its schema documents. `passes` is of the newest job."""
+def here(one: Pass, export: Export) -> Iterator[FileRow]:
+    """What Spark does for a pass, by this process: each file once, with all that the way to another process would change."""
+    secret = os.environ[MASK_SECRET].encode()
+    sent = pickle.loads(pickle.dumps(one))
+    return (FileRow.unpacked(sent.row(STORAGE, numbered, secret).packed()) for numbered in enumerate(export.files))
+
+
+class Jobs:
+    """A table that jobs flatten, in a folder with its schema documents. `passes` is of the newest job.
+
+    Without a SparkContext this process does what Spark would do.
+    """
 
     def __init__(self, spark: Any, folder: Path | str, storage: Storage = STORAGE, **contract: Any) -> None:
         self.spark, self.folder, self.storage = spark, str(folder), storage
@@ -57,7 +72,10 @@ class OnSpark:
         )
 
     def run(self, job: FlattenJob, connect: Callable[[], Storage] = Storage) -> JobResult:
-        result = run_job(self.spark, job, connect)
+        if self.spark is None:
+            result = run_passes(self.storage, job, os.environ[MASK_SECRET].encode(), here)
+        else:
+            result = run_job(self.spark, job, connect)
         self.passes = result.passes
         return result
 

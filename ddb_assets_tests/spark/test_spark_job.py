@@ -26,7 +26,7 @@ from ddb_assets_tests.spark import faulty
 from ddb_assets_tests.spark.flattening import (
     CONTRACT,
     STORAGE,
-    OnSpark,
+    Jobs,
     assert_same,
     contents,
     hard_export,
@@ -63,9 +63,9 @@ def key_of(folder: Path) -> KeySchema:
 @pytest.mark.parametrize("folder", exports(), ids=lambda folder: folder.relative_to(CASES).parts[0])
 def test_a_reported_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path, folder: Path) -> None:
     export, key = read_export(STORAGE, str(folder)), key_of(folder)
-    on_spark = OnSpark(spark, tmp_path, table=export.table_name, max_quarantined=100)
-    plain = outcome(lambda: in_process(export, tmp_path, on_spark.table, key))
-    found = outcome(lambda: on_spark(export, key))
+    jobs = Jobs(spark, tmp_path, table=export.table_name, max_quarantined=100)
+    plain = outcome(lambda: in_process(export, tmp_path, jobs.table, key))
+    found = outcome(lambda: jobs(export, key))
     if isinstance(plain, str) or isinstance(found, str):
         assert found == plain
     else:
@@ -82,14 +82,14 @@ def outcome(flatten: Callable[[], Flattened]) -> Flattened | str:
 
 def test_a_hard_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path) -> None:
     """It has children, masks, long texts, bad lines, an empty file, types that differ, and a late attribute."""
-    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
-    job = on_spark.prepared(export)
-    result = on_spark.run(job)
+    jobs, export = Jobs(spark, tmp_path), hard_export(tmp_path)
+    job = jobs.prepared(export)
+    result = jobs.run(job)
     assert result.passes == 2
     written = [STORAGE.read(uri) for uri in (job.uri, job.result_uri)]
     assert not any(SECRET.encode() in document for document in written)
-    flattened = publish(STORAGE, job, on_spark.schemas)
-    assert_same(flattened, in_process(export, tmp_path, on_spark.table))
+    flattened = publish(STORAGE, job, jobs.schemas)
+    assert_same(flattened, in_process(export, tmp_path, jobs.table))
     assert flattened.report.quarantined == 3
     assert flattened.report.misfits["spilled"] == {"note": flattened.report.misfits["spilled"]["note"]}
     assert {"late", "m__deep"} <= {column.name for column in flattened.report.root.columns}
@@ -98,14 +98,14 @@ def test_a_hard_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path) -
 
 
 def test_a_known_table_is_read_once_and_grows_by_another_pass(spark: Any, tmp_path: Path) -> None:
-    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
-    first = on_spark(export)
-    again = on_spark(export)
-    assert (on_spark.passes, again.schema) == (1, first.schema)
+    jobs, export = Jobs(spark, tmp_path), hard_export(tmp_path)
+    first = jobs(export)
+    again = jobs(export)
+    assert (jobs.passes, again.schema) == (1, first.schema)
     lines = [items(0, 10, a={"N": "1"}), items(10, 10, new={"BOOL": True})]
     source = write_export(STORAGE, f"{tmp_path}/second", lines=lines, export_id="01695097218001-d6299cbd")
-    grown = on_spark(read_export(STORAGE, source))
-    assert (on_spark.passes, grown.schema.version) == (2, 2)
+    grown = jobs(read_export(STORAGE, source))
+    assert (jobs.passes, grown.schema.version) == (2, 2)
     assert [change.path for change in grown.changes] == ["new"]
     assert (grown.report.root.rows, grown.report.extra_values) == (20, 0)
 
@@ -123,9 +123,9 @@ def test_windows_come_out_as_in_one_process(spark: Any, tmp_path: Path) -> None:
         [b"{}", line(30, a={"S": "x"}, email={"S": "e"})],
     ]
     source = write_export(STORAGE, f"{tmp_path}/bucket", lines=lines, incremental=True)
-    on_spark, export = OnSpark(spark, tmp_path), read_export(STORAGE, source)
-    flattened = on_spark(export)
-    assert_same(flattened, in_process(export, tmp_path, on_spark.table))
+    jobs, export = Jobs(spark, tmp_path), read_export(STORAGE, source)
+    flattened = jobs(export)
+    assert_same(flattened, in_process(export, tmp_path, jobs.table))
     assert (flattened.report.deletes, flattened.report.quarantined) == (5, 1)
 
 
@@ -139,24 +139,24 @@ def test_files_on_s3(spark: Any, bucket: Place, tmp_path: Path, monkeypatch: pyt
     }.items():
         monkeypatch.setenv(name, value)
     export = hard_export(bucket.root, bucket.storage)
-    on_spark = OnSpark(spark, f"{bucket.root}/lake", bucket.storage)
-    job = on_spark.prepared(export)
-    on_spark.run(job, from_environment)
-    local = OnSpark(spark, tmp_path)
+    jobs = Jobs(spark, f"{bucket.root}/lake", bucket.storage)
+    job = jobs.prepared(export)
+    jobs.run(job, from_environment)
+    local = Jobs(spark, tmp_path)
     here = local.prepared(hard_export(tmp_path))
     local.run(here)
     on_s3 = contents(bucket.storage, job)
     assert on_s3.keys() == contents(STORAGE, here).keys()
-    assert publish(bucket.storage, job, on_spark.schemas).report.root.rows == 155
+    assert publish(bucket.storage, job, jobs.schemas).report.root.rows == 155
 
 
 @pytest.mark.parametrize("happens", [faulty.kill_executor, faulty.break_off])
 def test_a_task_that_runs_again_writes_the_same_bytes(spark: Any, tmp_path: Path, happens: Any) -> None:
     """It has written a part already when its machine is gone, or its connection."""
-    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
-    whole = on_spark.prepared(export)
-    on_spark.run(whole)
-    other = OnSpark(spark, tmp_path / "other")
+    jobs, export = Jobs(spark, tmp_path), hard_export(tmp_path)
+    whole = jobs.prepared(export)
+    jobs.run(whole)
+    other = Jobs(spark, tmp_path / "other")
     job = whole.model_copy(update={"out": f"{tmp_path}/other/out"})
     result = other.run(job, faulty.Accident(happens, "orders/part-00003", str(tmp_path / "happened")))
     assert (tmp_path / "happened").exists()
@@ -175,9 +175,9 @@ def test_a_task_that_runs_again_writes_the_same_bytes(spark: Any, tmp_path: Path
 def test_the_number_of_workers_and_speculation_change_no_byte(
     spark: Any, spark_cluster: Cluster, tmp_path: Path, cores: int, accident: str, conf: list[str]
 ) -> None:
-    on_spark = OnSpark(spark, tmp_path)
-    job = on_spark.prepared(hard_export(tmp_path))
-    on_spark.run(job)
+    jobs = Jobs(spark, tmp_path)
+    job = jobs.prepared(hard_export(tmp_path))
+    jobs.run(job)
     written = contents(STORAGE, job)
     for entry in list(STORAGE.list(f"{job.out}/orders")):
         STORAGE.delete([entry.uri])
@@ -188,18 +188,18 @@ def test_the_number_of_workers_and_speculation_change_no_byte(
 
 
 def test_a_driver_that_is_killed_and_started_again(spark: Any, spark_cluster: Cluster, tmp_path: Path) -> None:
-    on_spark = OnSpark(spark, tmp_path)
-    job = on_spark.prepared(hard_export(tmp_path))
+    jobs = Jobs(spark, tmp_path)
+    job = jobs.prepared(hard_export(tmp_path))
     noted = tmp_path / "noted"
     driver = start_driver(job, spark_cluster, 2, "go_on_slowly", noted)
     until(noted.exists)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     with pytest.raises(JobError, match="has ended without a result"):
-        publish(STORAGE, job, on_spark.schemas)
-    on_spark.run(job)
-    flattened = publish(STORAGE, job, on_spark.schemas)
-    assert_same(flattened, in_process(read_export(STORAGE, job.export), tmp_path, on_spark.table))
+        publish(STORAGE, job, jobs.schemas)
+    jobs.run(job)
+    flattened = publish(STORAGE, job, jobs.schemas)
+    assert_same(flattened, in_process(read_export(STORAGE, job.export), tmp_path, jobs.table))
 
 
 def start_driver(
@@ -210,15 +210,15 @@ def start_driver(
 
 
 def test_a_damaged_file_is_named_and_nothing_is_published(spark: Any, tmp_path: Path) -> None:
-    on_spark, export = OnSpark(spark, tmp_path), hard_export(tmp_path)
-    before = on_spark(export)
+    jobs, export = Jobs(spark, tmp_path), hard_export(tmp_path)
+    before = jobs(export)
     data = STORAGE.read(export.files[3].uri)
     STORAGE.write(export.files[3].uri, data[: len(data) // 2])
-    job = on_spark.prepared(export)
+    job = jobs.prepared(export)
     with pytest.raises(JobError, match=r"file3\.json\.gz is damaged: its MD5 is"):
-        on_spark.run(job)
+        jobs.run(job)
     with pytest.raises(JobError, match="ended without a result"):
-        publish(STORAGE, job, on_spark.schemas)
+        publish(STORAGE, job, jobs.schemas)
     abandon(STORAGE, job)
     assert all(STORAGE.exists(uri) for uri in before.report.files)
     assert not [entry.uri for entry in STORAGE.list(job.out) if job.id in entry.uri]
@@ -228,16 +228,16 @@ def test_a_wrong_key_is_said_as_in_one_process(spark: Any, tmp_path: Path) -> No
     lines = [items(0, 700), items(700, 700)]
     export = read_export(STORAGE, write_export(STORAGE, f"{tmp_path}/bucket", lines=lines))
     with pytest.raises(DdbAssetsError, match="have no key attribute 'id'"):
-        OnSpark(spark, tmp_path, table="Orders")(export, KeySchema(partition_key="id"))
+        Jobs(spark, tmp_path, table="Orders")(export, KeySchema(partition_key="id"))
 
 
 def test_what_a_storage_says_in_vain_is_the_reason(spark: Any, tmp_path: Path) -> None:
-    on_spark = OnSpark(spark, tmp_path)
-    job = on_spark.prepared(hard_export(tmp_path))
+    jobs = Jobs(spark, tmp_path)
+    job = jobs.prepared(hard_export(tmp_path))
     with pytest.raises(
         JobError, match="the Spark job failed: BrokenOffError: the connection broke off; the driver's log"
     ):
-        on_spark.run(job, faulty.always_broken)
+        jobs.run(job, faulty.always_broken)
 
 
 def test_the_types_of_a_new_table_do_not_depend_on_the_order_of_its_files(spark: Any, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_the_types_of_a_new_table_do_not_depend_on_the_order_of_its_files(spark:
     for number, order in enumerate(([0, 1, 2], [2, 0, 1], [1, 2, 0])):
         place = tmp_path / str(number)
         source = write_export(STORAGE, f"{place}/bucket", lines=[files[n] for n in order])
-        found.append(OnSpark(spark, place, **CONTRACT)(read_export(STORAGE, source)).schema.root)
+        found.append(Jobs(spark, place, **CONTRACT)(read_export(STORAGE, source)).schema.root)
     assert found[0] == found[1] == found[2]
     assert found[0].fields["a"].type == "BIGINT"
 
@@ -255,6 +255,6 @@ def test_the_progress_adds_up(spark: Any, tmp_path: Path) -> None:
     from ddb_assets.spark.run import run_job
 
     done: list[int] = []
-    job = OnSpark(spark, tmp_path).prepared(hard_export(tmp_path))
+    job = Jobs(spark, tmp_path).prepared(hard_export(tmp_path))
     result = run_job(spark, job, Storage, done.append)
     assert sum(done) == result.passes * sum(map(len, hard_lines()))

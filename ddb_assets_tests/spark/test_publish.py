@@ -1,0 +1,231 @@
+"""A job's result is published only when every file is as the result says and everything adds up."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ddb_assets.aws.owned_folder import FolderError
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten.flatten import Flattened
+from ddb_assets.flatten.output import read_report
+from ddb_assets.settings import MASK_SECRET
+from ddb_assets.spark.job import FlattenJob, JobError, JobResult, read_document
+from ddb_assets.spark.publish import abandon, publish
+from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, hard_export, in_process
+
+
+@dataclass
+class Ended:
+    """A job that has ended, and is not published yet; everything is as the job has left it before each test."""
+
+    jobs: Jobs
+    job: FlattenJob
+
+    def publish(self) -> Flattened:
+        return publish(STORAGE, self.job, self.jobs.schemas)
+
+    @property
+    def result(self) -> JobResult:
+        return read_document(STORAGE, self.job.result_uri, JobResult)
+
+    def change(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Changes the result's document, as a defect in the job would."""
+        document = orjson.loads(STORAGE.read(self.job.result_uri))
+        change(document)
+        STORAGE.write(self.job.result_uri, orjson.dumps(document))
+
+    def assert_unpublished(self) -> None:
+        assert not STORAGE.exists(f"{self.job.out}/report.json")
+        assert self.jobs.schemas.latest("orders") is None
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MASK_SECRET, "the secret of the masks")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Jobs, FlattenJob, Path]:
+    folder = tmp_path_factory.mktemp("ended")
+    jobs = Jobs(None, folder / "work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MASK_SECRET, "the secret of the masks")
+        job = jobs.prepared(hard_export(folder / "work"))
+        jobs.run(job)
+    shutil.copytree(folder / "work", folder / "kept")
+    return jobs, job, folder
+
+
+@pytest.fixture
+def ended(once: tuple[Jobs, FlattenJob, Path]) -> Ended:
+    jobs, job, folder = once
+    shutil.rmtree(folder / "work")
+    shutil.copytree(folder / "kept", folder / "work")
+    return Ended(jobs, job)
+
+
+def test_documents_come_back_as_they_were(ended: Ended) -> None:
+    assert read_document(STORAGE, ended.job.uri, FlattenJob) == ended.job
+    result = ended.result
+    assert JobResult.from_json(result.to_json(), "here") == result
+    assert result.summary["rows"]["orders"] == 155
+    with pytest.raises(
+        JobError, match="job-x: pages: Extra inputs are not permitted: Dagster and the job must have the same"
+    ):
+        FlattenJob.from_json(orjson.dumps({**orjson.loads(ended.job.to_json()), "pages": 1}), "job-x")
+
+
+def cut(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def altered(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(None, "is missing"), (cut, "has [0-9]+ bytes, not [0-9]+"), (altered, "has the MD5 .*, not ")],
+)
+@pytest.mark.parametrize("folder", ["orders", "orders__lines", "_quarantine"])
+def test_a_file_that_is_not_as_the_job_says_is_named(
+    ended: Ended, folder: str, damage: Callable[[bytes], bytes] | None, said: str
+) -> None:
+    victim = next(iter(STORAGE.list(f"{ended.job.out}/{folder}"))).uri
+    if damage is None:
+        STORAGE.delete([victim])
+    else:
+        STORAGE.write(victim, damage(STORAGE.read(victim)))
+    with pytest.raises(JobError, match=f"1 of the [0-9]+ files that the job says .*{victim} {said}"):
+        ended.publish()
+    ended.assert_unpublished()
+
+
+def edit_report(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["report"].update(changes)
+
+
+def drop_part(document: dict[str, Any]) -> None:
+    document["report"]["schema"][0]["parts"].pop()
+
+
+def drop_part_and_its_rows(document: dict[str, Any]) -> None:
+    root = document["report"]["schema"][0]
+    root["rows"] -= root["parts"].pop()["rows"]
+    document["report"]["rows"]["orders"] = root["rows"]
+
+
+def list_twice(document: dict[str, Any]) -> None:
+    document["quarantine"][1] = document["quarantine"][0]
+
+
+def name_another_file(document: dict[str, Any]) -> None:
+    part = document["report"]["schema"][0]["parts"][0]
+    part["uri"] = part["uri"].replace(document["job"], "0123456789ab")
+
+
+def forget_a_line(document: dict[str, Any]) -> None:
+    document["quarantine"][0]["lines"] += 1
+
+
+def other_id(document: dict[str, Any]) -> None:
+    document["job"] = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_id, "the result is of another job"),
+        (edit_report(digest="x"), "made under another contract, key or mask secret"),
+        (edit_report(export_arn="x"), "its report is of another export"),
+        (edit_report(schema_version=7), "the schema is not that of the rows"),
+        (
+            edit_report(lines_read=157),
+            "158 items in the manifest, 157 lines read, 155 rows and 3 quarantined must agree",
+        ),
+        (drop_part, "the parts do not have the rows of their relations"),
+        (drop_part_and_its_rows, "must agree"),
+        (list_twice, "a file is listed twice"),
+        (name_another_file, "a file is not one of this job"),
+        (forget_a_line, "the quarantine files do not have the quarantined lines"),
+        (edit_report(bytes_parquet=1), "the sizes of the parts do not add up"),
+    ],
+)
+def test_a_result_that_does_not_add_up_is_refused(
+    ended: Ended, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    ended.change(change)
+    with pytest.raises(JobError, match=said):
+        ended.publish()
+    ended.assert_unpublished()
+
+
+def test_a_job_with_another_mask_secret_is_refused(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MASK_SECRET, "another one")
+    with pytest.raises(JobError, match="another contract, key or mask secret"):
+        ended.publish()
+    ended.assert_unpublished()
+
+
+def test_a_schema_that_another_run_stored_meanwhile_is_not_replaced(ended: Ended, tmp_path: Path) -> None:
+    export = hard_export(tmp_path)
+    other = in_process(export, tmp_path, ended.jobs.table)
+    assert ended.jobs.schemas.publish(other.schema)
+    with pytest.raises(JobError, match="another run has stored a version of the schema of 'orders' while the job ran"):
+        ended.publish()
+    assert ended.jobs.schemas.latest("orders") == other.schema
+    assert not STORAGE.exists(f"{ended.job.out}/report.json")
+
+
+def test_a_folder_that_another_run_has_replaced_meanwhile_is_left_alone(ended: Ended, tmp_path: Path) -> None:
+    export = hard_export(ended.jobs.folder)
+    from ddb_assets.flatten.flatten import flatten
+
+    before = flatten(STORAGE, export, table=ended.jobs.table, key=KEY, out=ended.job.out)
+    with pytest.raises(DdbAssetsError):
+        ended.publish()
+    assert read_report(STORAGE, ended.job.out) == before.report
+    assert all(STORAGE.exists(uri) for uri in before.report.files)
+
+
+def test_a_task_that_was_given_up_may_still_write(ended: Ended) -> None:
+    """Its file carries the id of the job, so that it does not block the folder, and the next run deletes it."""
+    report = ended.publish().report
+    late = f"{ended.job.out}/orders/part-00000-00000-1-{ended.job.id}.parquet"
+    STORAGE.write(late, b"late")
+    job = ended.jobs.prepared(hard_export(ended.jobs.folder))
+    abandon(STORAGE, job)
+    assert [uri for uri in report.files if not STORAGE.exists(uri)] == []
+    in_place = Table.model_validate(ended.jobs.table.model_dump())
+    from ddb_assets.flatten.flatten import flatten
+
+    flatten(STORAGE, hard_export(ended.jobs.folder), table=in_place, key=KEY, out=ended.job.out)
+    assert not STORAGE.exists(late)
+
+
+def test_what_is_abandoned_leaves_the_folder_as_it_was(ended: Ended) -> None:
+    abandon(STORAGE, ended.job)
+    assert [entry.uri for entry in STORAGE.list(ended.job.out) if "/_spill/" not in entry.uri] == []
+    with pytest.raises(JobError, match="has ended without a result"):
+        ended.publish()
+    abandon(STORAGE, ended.job)
+
+
+def test_what_was_published_is_not_abandoned(ended: Ended) -> None:
+    report = ended.publish().report
+    abandon(STORAGE, ended.job)
+    assert all(STORAGE.exists(uri) for uri in report.files)
+
+
+def test_a_folder_with_files_of_others_is_refused_before_a_job_is_made(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(FolderError, match=r"mine\.txt"):
+        Jobs(None, tmp_path).prepared(hard_export(tmp_path))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
