@@ -76,6 +76,7 @@ bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ##
 	$(BIN)/python -m ddb_assets_tests.bench.loading
 	$(BIN)/python -m ddb_assets_tests.bench.following
 	$(BIN)/python -m ddb_assets_tests.bench.reload
+	$(BIN)/python -m ddb_assets_tests.bench.spark
 
 clean:
 	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
