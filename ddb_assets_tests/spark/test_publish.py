@@ -12,12 +12,18 @@ import pytest
 from ddb_assets.aws.owned_folder import FolderError
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.flatten.flatten import Flattened
+from ddb_assets.exports.manifest import Export
+from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.output import read_report
 from ddb_assets.settings import MASK_SECRET
+from ddb_assets.spark.file_task import FileRow, Pass
 from ddb_assets.spark.job import FlattenJob, JobError, JobResult, read_document
+from ddb_assets.spark.passes import run_passes
 from ddb_assets.spark.publish import abandon, publish
-from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, hard_export, in_process
+from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, assert_same, hard_export, in_process, items
+from ddb_assets_tests.support.written_export import write_export
+
+SECRET = b"the secret of the masks"
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Ended:
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MASK_SECRET, "the secret of the masks")
+    monkeypatch.setenv(MASK_SECRET, SECRET.decode())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Jobs, FlattenJob, Pa
     folder = tmp_path_factory.mktemp("ended")
     jobs = Jobs(None, folder / "work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MASK_SECRET, "the secret of the masks")
+        patch.setenv(MASK_SECRET, SECRET.decode())
         job = jobs.prepared(hard_export(folder / "work"))
         jobs.run(job)
     shutil.copytree(folder / "work", folder / "kept")
@@ -185,8 +191,6 @@ def test_a_schema_that_another_run_stored_meanwhile_is_not_replaced(ended: Ended
 
 def test_a_folder_that_another_run_has_replaced_meanwhile_is_left_alone(ended: Ended, tmp_path: Path) -> None:
     export = hard_export(ended.jobs.folder)
-    from ddb_assets.flatten.flatten import flatten
-
     before = flatten(STORAGE, export, table=ended.jobs.table, key=KEY, out=ended.job.out)
     with pytest.raises(DdbAssetsError):
         ended.publish()
@@ -203,8 +207,6 @@ def test_a_task_that_was_given_up_may_still_write(ended: Ended) -> None:
     abandon(STORAGE, job)
     assert [uri for uri in report.files if not STORAGE.exists(uri)] == []
     in_place = Table.model_validate(ended.jobs.table.model_dump())
-    from ddb_assets.flatten.flatten import flatten
-
     flatten(STORAGE, hard_export(ended.jobs.folder), table=in_place, key=KEY, out=ended.job.out)
     assert not STORAGE.exists(late)
 
@@ -229,3 +231,33 @@ def test_a_folder_with_files_of_others_is_refused_before_a_job_is_made(tmp_path:
     with pytest.raises(FolderError, match=r"mine\.txt"):
         Jobs(None, tmp_path).prepared(hard_export(tmp_path))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_an_export_that_was_replaced_since_the_job_was_made_is_refused(tmp_path: Path) -> None:
+    jobs = Jobs(None, tmp_path)
+    job = jobs.prepared(hard_export(tmp_path))
+    write_export(STORAGE, f"{tmp_path}/bucket", lines=[items(0, 3)])
+    with pytest.raises(JobError, match="is not the export that the job was made for"):
+        jobs.run(job)
+
+
+def test_an_export_that_was_replaced_while_the_job_ran_is_refused(ended: Ended) -> None:
+    write_export(STORAGE, f"{ended.jobs.folder}/bucket", lines=[items(0, 3)])
+    with pytest.raises(JobError, match="the export has been replaced since the job was made"):
+        ended.publish()
+    ended.assert_unpublished()
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 4, 0, 3, 1]])
+def test_rows_do_not_depend_on_the_order_in_which_files_are_read(tmp_path: Path, order: list[int]) -> None:
+    """Spark gives the rows in the order of the files, however it reads them; each file is flattened on its own."""
+    export = hard_export(tmp_path)
+    jobs = Jobs(None, tmp_path)
+    job = jobs.prepared(export)
+
+    def in_another_order(one: Pass, export: Export) -> list[FileRow]:
+        rows = {number: one.row(STORAGE, (number, export.files[number]), SECRET) for number in order}
+        return [rows[number] for number in sorted(rows)]
+
+    run_passes(STORAGE, job, SECRET, in_another_order)
+    assert_same(publish(STORAGE, job, jobs.schemas), in_process(export, tmp_path, jobs.table))

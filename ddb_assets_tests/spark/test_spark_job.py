@@ -181,7 +181,7 @@ def test_the_number_of_workers_and_speculation_change_no_byte(
     written = contents(STORAGE, job)
     forget(job)
     driver = start_driver(job, spark_cluster, cores, accident, tmp_path / "noted", *conf)
-    assert driver.wait(60) == 0
+    assert driver.wait(180) == 0
     assert (tmp_path / "noted").exists() == bool(accident)
     assert contents(STORAGE, job) == written
 
