@@ -1,4 +1,4 @@
-"""Takes each guard of a load out and expects its test to fail: `python -m ddb_assets_tests.guards`.
+"""Takes each guard out and expects its test to fail: `python -m ddb_assets_tests.guards`.
 
 In the code, `# guard: NAME` is above each guard's statement. `guards.yaml` has its test, and the change that takes it out if
 that is not obvious. Guards are taken out of a copy of the project, never of the project itself, and tests run on the copy.
@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
-ROOM = Path("ddb_assets", "warehouse")
+ROOM = Path("ddb_assets")
 FAILED = 1  # pytest's exit code for failed tests, and for nothing else
 MARKER = re.compile(r"^ *# guard: (.+)$", re.MULTILINE)
 

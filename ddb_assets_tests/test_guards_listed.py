@@ -32,7 +32,7 @@ def test_the_page_lists_them_all() -> None:
     assert [(name, file) for name, file, *_ in rows] == [
         (guard.name, places()[guard.name][0].file) for guard in guards()
     ]
-    tests = [f"warehouse/{test}::{name}" for *_, test, name in rows]
+    tests = [f"{test}::{name}" for *_, test, name in rows]
     assert tests == [guard.test for guard in guards()]
     assert all(why for _, _, why, *_ in rows)
 

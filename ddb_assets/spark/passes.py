@@ -44,6 +44,7 @@ def run_passes(storage: "Storage", job: FlattenJob, secret: bytes | None, run_pa
     """
     started = time.monotonic()
     export = read_export(storage, job.export, expected_table=job.table.table)
+    # guard: the job's export
     if export.digest != job.export_digest:
         raise JobError(f"{job.export} is not the export that the job was made for: it has been replaced since then")
     rules = Rules.of(job.table, job.key.attributes, secret=secret)
@@ -56,6 +57,7 @@ def run_passes(storage: "Storage", job: FlattenJob, secret: bytes | None, run_pa
         for row in run_pass(one, export):
             read.add(row)
         schema = read.finish()
+        # guard: parts of one schema
         if not read.outgrown and same_rows(schema, inputs.unchanged, inputs):
             break
         start = schema

@@ -81,7 +81,7 @@ def publish(storage: "Storage", job: FlattenJob, schemas: SchemaStore) -> Flatte
     folder = output.claimed(storage, job.out, job.id)
     check_files(storage, job.out, expected_files(result))
     folder.check()
-    # guard: schema is still the job's
+    # guard: the schema is still the job's
     if schemas.latest(job.table.name) != job.stored or (
         result.grown != job.stored and not schemas.publish(result.grown)
     ):
@@ -133,7 +133,7 @@ def check_result(job: FlattenJob, result: JobResult, export: Export) -> None:
         ),
         "the sizes of the parts do not add up": report.bytes_parquet != sum(part.bytes for part in parts),
     }
-    # guard: result adds up
+    # guard: a job's result adds up
     if found := [what for what, is_wrong in wrong.items() if is_wrong]:
         raise JobError(
             f"the result of the job {job.id} cannot be published: {'; '.join(found)} ({job.result_uri}): flatten the export "

@@ -56,10 +56,10 @@ def check_files(storage: "Storage", folder: str, files: Sequence[Expected]) -> N
 
 
 def _problem(storage: "Storage", file: Expected, entry: Entry | None) -> str:
-    # guard: part is there
+    # guard: a file is there
     if entry is None:
         return f"{file.uri} is missing"
-    # guard: part is whole
+    # guard: a file is whole
     if entry.size != file.bytes:
         return f"{file.uri} has {entry.size} bytes, not {file.bytes}"
     if (entry.etag or "").strip('"') == base64.b64decode(file.md5).hex():
@@ -68,7 +68,7 @@ def _problem(storage: "Storage", file: Expected, entry: Entry | None) -> str:
         actual = _md5(storage, file.uri)
     except MissingFileError:
         return f"{file.uri} is missing"
-    # guard: part is unchanged
+    # guard: a file is unchanged
     if actual != file.md5:
         return f"{file.uri} has the MD5 {actual}, not {file.md5}"
     return ""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 
 from ddb_assets.aws.owned_folder import FolderError
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.manifest import Export
+from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.output import read_report
 from ddb_assets.settings import MASK_SECRET
@@ -261,3 +262,17 @@ def test_rows_do_not_depend_on_the_order_in_which_files_are_read(tmp_path: Path,
 
     run_passes(STORAGE, job, SECRET, in_another_order)
     assert_same(publish(STORAGE, job, jobs.schemas), in_process(export, tmp_path, jobs.table))
+
+
+def test_a_column_that_only_one_file_has_is_in_all_parts(tmp_path: Path) -> None:
+    """The table is known: the files before it fit its schema, and have been written when the last file is read."""
+    jobs = Jobs(None, tmp_path)
+    jobs(hard_export(tmp_path))
+    lines = [items(0, 10, a={"N": "1"}), items(10, 10), items(20, 5, new={"BOOL": True})]
+    source = write_export(STORAGE, f"{tmp_path}/second", lines=lines, export_id="01695097218001-d6299cbd")
+    flattened = jobs(read_export(STORAGE, source))
+    assert jobs.passes == 2
+    columns = [column.name for column in flattened.report.root.columns]
+    assert [pl.read_parquet(part.uri).columns for part in flattened.report.root.parts] == [columns] * 3
+    assert sum(pl.read_parquet(part.uri)["new"].sum() for part in flattened.report.root.parts) == 5
+    assert not STORAGE.exists(flattened.report.root.parts[0].uri.replace("-2-", "-1-"))
