@@ -48,6 +48,7 @@ SERVERS = frozenset(
         },  # PostgreSQL behind Redshift's wire protocol
         *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or its own instance
         "world",  # what copies read and write
+        *{"spark", "spark_cluster"},
     }
 )
 """Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""
@@ -60,6 +61,7 @@ LONGEST = (
     "model/test_live_model.py",
     "test_demo.py",
     "windows/test_window_chain.py",
+    "spark/test_spark_job.py",
     "flatten/kernel/test_kernel.py",
     "warehouse/test_cold.py",
     "warehouse/test_statements.py",

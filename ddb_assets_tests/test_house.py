@@ -107,6 +107,10 @@ def test_flattening_and_loading_do_not_load_boto3(root: Path) -> None:
     assert loaded_with(modules(root / "ddb_assets", *WITHOUT_AWS), "dagster", "boto3") == "[]"
 
 
+def test_jobs_on_spark_load_pyspark_only_when_they_run() -> None:
+    assert loaded_with(["ddb_assets.spark.publish", "ddb_assets.spark.run"], "dagster", "boto3", "pyspark") == "[]"
+
+
 def test_what_help_needs_loads_nothing_heavy(root: Path) -> None:
     names = ["ddb_assets.cli", *modules(root / "ddb_assets", "cli/commands")]
     assert len(names) > 10
