@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Java's processes of the tests live for seconds: compiling thoroughly costs more than it brings."""
+
+
 @pytest.fixture(scope="session")
 def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
+        with cluster(tmp_path_factory.mktemp("cluster")) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")
