@@ -16,6 +16,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.cold import iceberg_tables
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing
@@ -132,6 +133,22 @@ def test_changes_of_cold_items(store: ColdStore, engine: RedshiftEngine, aged: A
     store.move(engine)
     consistent(engine, aged, 30)
     assert cold(engine) == {"b", "c", "d"}
+
+
+def test_a_large_move_is_written_in_pieces(
+    store: ColdStore, engine: RedshiftEngine, source: AgedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that memory does not grow with the move. UNLOAD makes two files here."""
+    monkeypatch.setattr(iceberg_tables, "FILE_BYTES", 1)
+    for key in "abcd":
+        source.put(1, key, "500 first", "x")
+    load(engine, source.full(10))
+    done = store.move(engine)
+    assert (done.rows, len(iceberg_rows(store))) == ({"orders": 4, "orders__lines": 4}, 4)
+    with open_catalog(store.catalog, store.aws) as catalog:
+        table = catalog.load_table((store.catalog.split("/")[3].partition("?")[0], "orders__cold"))
+        assert len(table.snapshots()) == 2
+    consistent(engine, source, 10)
 
 
 def test_deletes_of_cold_items_need_no_tombstone(engine: RedshiftEngine, aged: AgedSource) -> None:

@@ -5,7 +5,7 @@ kind gets another field. Rows are appended, in one commit for each move, and nev
 files of their own, so they can be taken away again without reading any others.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,15 +85,28 @@ def write(
             # guard: rows of moves that were given up
             if abandoned and any(True for _ in table.scan(row_filter=left).plan_files()):
                 changes.delete(left)
-            changes.append(reader, snapshot_properties={MOVE_PROPERTY: str(move)})
-        snapshot = table.current_snapshot()
-        said = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
-        return Written(
-            snapshot.snapshot_id if snapshot else 0,
-            int(said.get("added-records", "0")),
-            int(said.get("added-files-size", "0")),
-            int(said.get("added-data-files", "0")),
+            # not the reader itself: pyiceberg 0.12 reads all of it before it has written the first file
+            for rows in _pieces(reader):
+                changes.append(rows, snapshot_properties={MOVE_PROPERTY: str(move)})
+        made = [one for one in table.snapshots() if one.summary and one.summary.get(MOVE_PROPERTY) == str(move)]
+        said = [one.summary.additional_properties for one in made if one.summary]
+        rows_, size, files = (
+            sum(int(one.get(name, "0")) for one in said)
+            for name in ("added-records", "added-files-size", "added-data-files")
         )
+        return Written(made[-1].snapshot_id if made else 0, rows_, size, files)
+
+
+def _pieces(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """The rows in pieces of about `FILE_BYTES` in memory; each becomes a file."""
+    batches: list[pa.RecordBatch] = []
+    for batch in reader:
+        batches.append(batch)
+        if sum(one.nbytes for one in batches) >= FILE_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches = []
+    if batches:
+        yield pa.Table.from_batches(batches)
 
 
 def schema_of(fields: Collection[Field], types: Mapping[str, SqlType]) -> pa.Schema:
