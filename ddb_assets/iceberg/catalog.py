@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddb_assets.aws.storage import is_s3, join
+from ddb_assets.aws.storage import join
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
 from ddb_assets.iceberg.url import CatalogUrl
@@ -70,7 +70,7 @@ def _opened(url: CatalogUrl, aws: "AWS | None") -> "Catalog":
         import pyiceberg.catalog as catalogs
     except ModuleNotFoundError as error:
         raise IcebergError(f"Iceberg tables need pyiceberg: {EXTRA}") from error
-    properties = _access(url, aws) if url.kind != "file" or is_s3(url.location) else {}
+    properties = _access(url, aws) if url.kind != "file" or url.needs_aws else {}
     if url.kind == "glue":
         from pyiceberg.catalog.glue import GlueCatalog
 

@@ -50,7 +50,7 @@ def plan(have: Mapping[str, SqlType], columns: Iterable[tuple[str, SqlType, bool
             found.targets[name] = (name, kind)
         elif provisional or holds(present, kind):
             found.targets[name] = (name, present)
-        elif _promotes(present, kind):
+        elif promotes(present, kind):
             found.widened[name] = fields[name] = kind
             found.targets[name] = (name, kind)
         elif (aside := former_name(name, kind)) in fields and fields[aside] == kind and not holds(kind, present):
@@ -89,7 +89,7 @@ def name_now(former_field: str) -> str:
     return former_field.removeprefix(FORMER).rpartition("__")[0]
 
 
-def _promotes(present: SqlType, kind: SqlType) -> bool:
+def promotes(present: SqlType, kind: SqlType) -> bool:
     """Whether Iceberg itself can change a field's type (specification, "Schema evolution"): a DECIMAL gets more digits."""
     return present.name == kind.name == "DECIMAL" and present.scale == kind.scale and kind.size > present.size
 

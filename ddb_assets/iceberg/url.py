@@ -100,6 +100,11 @@ class CatalogUrl:
         return cls(kind, _namespace(url, path.strip("/")), location=location, **options)  # type: ignore[arg-type]
 
     @property
+    def needs_aws(self) -> bool:
+        """Whether the catalog or its tables are on AWS."""
+        return self.kind in {"glue", "s3tables"} or is_s3(self.location) or bool(self.signing_name)
+
+    @property
     def region(self) -> str:
         """The Region of a table bucket, which its ARN says; empty for other catalogs."""
         found = _TABLE_BUCKET.fullmatch(self.bucket)

@@ -36,10 +36,12 @@ class Rows:
 class DataWriter:
     """Writes the data files of one snapshot; at most `FILE_BYTES` of rows wait in memory for each partition.
 
-    The table's partitions, if it has any, are the values of one column. Batches may lack columns, which are NULL then.
+    The table's partitions, if it has any, are the values of one column. Batches may lack columns, which are NULL then. If
+    the rows come `in_order` of the partitions, only those of one partition wait.
     """
 
-    def __init__(self, table: Table, staged: Transaction) -> None:
+    def __init__(self, table: Table, staged: Transaction, *, in_order: bool = False) -> None:
+        self._in_order = in_order
         self._io: FileIO = table.io
         self._metadata: TableMetadata = staged.table_metadata
         self._schema = self._metadata.schema()
@@ -54,6 +56,8 @@ class DataWriter:
     def add(self, batch: pa.RecordBatch) -> None:
         """Takes rows, with the names and types of the table's columns."""
         for value, rows in self._parts(self._complete(batch)):
+            if self._in_order and value not in self._waiting:
+                self.finish()
             held = self._waiting.setdefault(value, Rows())
             held.batches.append(rows)
             held.bytes += rows.nbytes

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
+from ddb_assets.iceberg.errors import IcebergError
+from ddb_assets.iceberg.url import ICEBERG, CatalogUrl
 from ddb_assets.infrastructure.wanted import Login
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.protocol import Warehouse
@@ -29,7 +31,8 @@ def open_warehouse(
     label: str = "ddb_assets",
     patience: float = PATIENCE,
 ) -> Warehouse:
-    """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
+    """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE`, `redshift://USER@HOST:5439/DATABASE?…`
+    or `iceberg://…` (`iceberg/url.py`).
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
     `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. `patience` is how many
@@ -46,6 +49,13 @@ def open_warehouse(
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
         return RedshiftWarehouse(engine)
+    if url.startswith(ICEBERG):
+        parsed = _catalog(url)
+        try:
+            from ddb_assets.warehouse.iceberg.warehouse import IcebergWarehouse
+        except ModuleNotFoundError as error:
+            raise WarehouseError("Iceberg needs pyiceberg: pip install 'ddb-assets[iceberg]'") from error
+        return IcebergWarehouse(parsed, storage=storage, aws=aws)
     file = _duckdb_file(url)
     from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 
@@ -60,19 +70,31 @@ def table_name(url: str, relation: str, schema: str = "") -> str:
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         return f"{settings.database}.{schema or settings.schema}.{relation}"
+    if url.startswith(ICEBERG):
+        return f"iceberg.{schema or _catalog(url).namespace}.{relation}"
     return f"{_duckdb_database(Path(_duckdb_file(url)))}.{schema or DUCKDB_SCHEMA}.{relation}"
 
 
 def login(url: str) -> Login | None:
-    """What a process needs of AWS to log in to the warehouse of this URL; None if that is a file.
+    """What a process needs of AWS to log in to the warehouse of this URL; None if that is a file, or a catalog.
 
     Raises WarehouseError for any other URL.
     """
+    if url.startswith(ICEBERG):
+        _catalog(url)
+        return None
     if not url.startswith(REDSHIFT):
         _duckdb_file(url)
         return None
     found = RedshiftSettings.parse(url)
     return Login(found.secret, found.cluster, found.workgroup, found.user, found.database, found.staging)
+
+
+def _catalog(url: str) -> CatalogUrl:
+    try:
+        return CatalogUrl.parse(url)
+    except IcebergError as error:
+        raise WarehouseError(str(error)) from error
 
 
 def _duckdb_file(url: str) -> str:

@@ -8,22 +8,24 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from ddb_assets.iceberg.url import ICEBERG, CatalogUrl
+
 DUCKDB = "duckdb:///"
 DUCKDB_FORM = f"{DUCKDB}FILE"
 REDSHIFT = "redshift://"
 REDSHIFT_FORM = f"{REDSHIFT}USER@HOST:5439/DATABASE?schema=NAME&iam_role=ARN"
-FORMS = f"{DUCKDB_FORM} or {REDSHIFT_FORM}"
+FORMS = f"{DUCKDB_FORM}, {REDSHIFT_FORM} or {ICEBERG}…"
 """What the URL of a warehouse looks like."""
 
 
 def local_file(url: str) -> Path | None:
-    """The file on this machine that the warehouse of a URL is; None if it is a server."""
-    return None if url.startswith(REDSHIFT) else Path(url.removeprefix(DUCKDB)).resolve()
+    """The file on this machine that the warehouse of a URL is; None if it is a server, or tables in a lake."""
+    return None if url.startswith((REDSHIFT, ICEBERG)) else Path(url.removeprefix(DUCKDB)).resolve()
 
 
 def reads_s3(url: str) -> bool:
-    """Whether a URL is that of a warehouse that reads its files from S3, so that loading into it needs AWS."""
-    return url.startswith(REDSHIFT)
+    """Whether a URL is that of a warehouse with files on S3, so that loading into it needs AWS."""
+    return url.startswith(REDSHIFT) or (url.startswith(ICEBERG) and CatalogUrl.parse(url).needs_aws)
 
 
 def warehouse_kind(url: str) -> str:

@@ -8,10 +8,18 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets_tests.warehouse.exports import Item
+
+
+class SmallBuckets(IcebergEngine):
+    """A warehouse whose tables are partitioned if they have two rows, so that windows replace a part of them."""
+
+    bucket_rows = 1
+
 
 AnyEngine = DuckDBEngine | RedshiftEngine
 
@@ -29,6 +37,13 @@ def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", 
 
 def wipe(warehouse: AnyEngine) -> None:
     """Drops every table and view. This is faster than a new warehouse; a new emulator would also translate all texts again."""
+    if isinstance(warehouse, IcebergEngine):
+        catalog = warehouse.store.catalog
+        for namespace in catalog.list_namespaces():
+            for name in catalog.list_tables(namespace):
+                catalog.drop_table(name)
+        warehouse.store.forget()
+        return
     if isinstance(warehouse, DuckDBEngine):
         _wipe(warehouse.connection)
         return
@@ -52,6 +67,9 @@ def _wipe(connection: duckdb.DuckDBPyConnection) -> None:
 
 def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
     """Schema and name of every permanent table."""
+    if isinstance(warehouse, IcebergEngine):
+        catalog = warehouse.store.catalog
+        return [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
     if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"

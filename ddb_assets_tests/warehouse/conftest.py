@@ -8,13 +8,15 @@ import pytest
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.sandbox import environment
+from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.support.engines import AnyEngine, wipe
+from ddb_assets_tests.support.engines import AnyEngine, SmallBuckets, wipe
 from ddb_assets_tests.warehouse.cold_store import BUCKET, ColdStore
 from ddb_assets_tests.warehouse.exports import Source
 
@@ -32,7 +34,20 @@ def duckdb(opened_duckdb: DuckDBEngine) -> DuckDBEngine:
     return opened_duckdb
 
 
-@pytest.fixture(params=["duckdb", "over_redshift"])
+@pytest.fixture(scope="module")
+def opened_iceberg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IcebergEngine]:
+    """Iceberg tables in a folder, of which every one with more than one row is partitioned."""
+    with SmallBuckets(CatalogUrl.parse(f"iceberg:///{tmp_path_factory.mktemp('iceberg')}/c?namespace=main")) as open_:
+        yield open_
+
+
+@pytest.fixture
+def iceberg(opened_iceberg: IcebergEngine) -> IcebergEngine:
+    wipe(opened_iceberg)
+    return opened_iceberg
+
+
+@pytest.fixture(params=["duckdb", "over_redshift", "iceberg"])
 def warehouse(request: pytest.FixtureRequest) -> AnyEngine:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, AnyEngine)

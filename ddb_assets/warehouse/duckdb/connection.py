@@ -24,8 +24,8 @@ from ddb_assets.warehouse.duckdb import catalog
 from ddb_assets.warehouse.duckdb.dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb.errors import check_database, copy_error, warehouse_error
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
-from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing
-from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, count_by_query
+from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, quoted
 
 MEMORY = ":memory:"
 COPY_CHUNK = 1 << 20
@@ -150,6 +150,10 @@ class DuckDBEngine:
                 self.connection.rollback()
             raise
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Every query sees what is committed when it begins."""
+        return nullcontext()
+
     def limited(self, seconds: float) -> AbstractContextManager[None]:  # noqa: ARG002 -- nothing waits here
         """No limit: whoever else wants the file waits for it to be closed."""
         return nullcontext()
@@ -214,6 +218,18 @@ class DuckDBEngine:
     def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
         return self.catalog(view) == columns
+
+    def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
+        """Counts them in one query."""
+        return count_by_query(self.fetch, tables)
+
+    def expect(
+        self,
+        staged: LoadTarget,
+        tables: Sequence[tuple[TableName, Mapping[str, SqlType]]],
+        newer_than: int | None,
+    ) -> None:
+        """Nothing: all rows are in the file."""
 
     def analyze(self, table: TableName) -> None:
         """Nothing: DuckDB keeps its statistics itself."""

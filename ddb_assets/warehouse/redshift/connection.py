@@ -11,7 +11,7 @@ driver replaces its `?`, so `%` never has a meaning.
 import secrets
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,8 +31,8 @@ from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, interrupts
 from ddb_assets.warehouse.redshift.grants import needed
 from ddb_assets.warehouse.redshift.login import connect
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings, check_reachable
-from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, number
-from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, count_by_query, number
+from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _CANCELLED = "57014"
@@ -132,6 +132,10 @@ class RedshiftEngine:
             raise
         finally:
             self._in_transaction = False
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Every query sees what is committed when it begins."""
+        return nullcontext()
 
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
@@ -244,6 +248,18 @@ class RedshiftEngine:
             return False  # it does not exist, or shows a column that the table no longer has
         # guard: views that are not up to date
         return [name for name, *_ in found] == [name.lower() for name in columns]
+
+    def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
+        """Counts them in one query."""
+        return count_by_query(self.fetch, tables)
+
+    def expect(
+        self,
+        staged: LoadTarget,
+        tables: Sequence[tuple[TableName, Mapping[str, SqlType]]],
+        newer_than: int | None,
+    ) -> None:
+        """Nothing: Redshift has all rows at hand."""
 
     def analyze(self, table: TableName) -> None:
         """Redshift itself skips a table of which less has changed than the session's threshold."""

@@ -4,7 +4,7 @@ The load (`load.py`) is a sequence of statements in Redshift's dialect; a `SqlEn
 `redshift/`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Literal, Protocol, Self, cast
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
-from ddb_assets.warehouse.sql.statements import Statement, TableName, count_each
+from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, count_each
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,10 @@ class SqlEngine(Protocol):
         """
         ...
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Within its block, queries need not see what others commit meanwhile. Nothing is changed in it."""
+        ...
+
     def limited(self, seconds: float) -> AbstractContextManager[None]:
         """Within its block, a statement that takes longer, as when it waits for a lock, is a WarehouseError."""
         ...
@@ -145,6 +149,23 @@ class SqlEngine(Protocol):
         """Whether there is a view of this name that shows just these columns."""
         ...
 
+    def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
+        """How many rows each table has, by its name, in the order of `tables`."""
+        ...
+
+    def expect(
+        self,
+        staged: LoadTarget,
+        tables: Sequence[tuple[TableName, Mapping[str, SqlType]]],
+        newer_than: int | None,
+    ) -> None:
+        """Says which rows of these tables the statements concern that follow in this transaction.
+
+        Only rows with a staged key; with `newer_than` only rows of a later version, and all others are deleted. An engine
+        that has all rows at hand does nothing.
+        """
+        ...
+
     def analyze(self, table: TableName) -> None:
         """Updates the planner's statistics of a table, if the warehouse needs that and enough has changed."""
         ...
@@ -167,7 +188,9 @@ def number(engine: SqlEngine, statement: Statement) -> int:
     return cast("int", engine.fetch(statement)[0][0])
 
 
-def counted(engine: SqlEngine, tables: Sequence[TableName]) -> dict[str, int]:
+def count_by_query(
+    fetch: Callable[[Statement], list[tuple[object, ...]]], tables: Sequence[TableName]
+) -> dict[str, int]:
     """How many rows each table has, by its name, in the order of `tables`: UNION ALL gives its rows in any order."""
-    found = cast("list[tuple[int, int]]", engine.fetch(count_each(tables)) if tables else [])
+    found = cast("list[tuple[int, int]]", fetch(count_each(tables)) if tables else [])
     return {tables[place].name: rows for place, rows in sorted(found)}

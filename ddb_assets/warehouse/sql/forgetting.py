@@ -12,7 +12,7 @@ from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID, MOVE
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql import cold, ddl, key_changes, ledgers, settled, statements, streams, tail, versions
-from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted
+from ddb_assets.warehouse.sql.engine import Layout, SqlEngine
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
 from ddb_assets.warehouse.sql.read_history import filled
 from ddb_assets.warehouse.sql.statements import TableName
@@ -45,7 +45,7 @@ def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Hold
     )
     _check_ours(schema, root, relations, marks, there)
     _check_no_others(engine, schema, root, relations)
-    rows = counted(engine, [TableName(schema, name) for name in marks if name in there])
+    rows = engine.counted([TableName(schema, name) for name in marks if name in there])
     if rows.get(root) and root not in filled(engine, own, root):
         raise LoadError(f"{TableName(schema, root)} has rows, but its ledger has no load of it: drop it yourself")
     return Holdings(tables=rows, views=tuple(str(view) for view in _views(engine, schema, root, relations, views)))

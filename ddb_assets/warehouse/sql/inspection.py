@@ -9,7 +9,7 @@ from typing import cast
 
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.results import Inspection
-from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.ledger import newest_rows
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import end, start
@@ -19,7 +19,7 @@ def inspect(engine: SqlEngine, schema: str, report: Report) -> Inspection:
     """Inspects the tables of a loaded report in one transaction."""
     with engine.transaction():
         recorded = newest_rows(engine, schema, report.root.name)
-        now = counted(engine, [TableName(schema, name) for name in recorded])
+        now = engine.counted([TableName(schema, name) for name in recorded])
         twice = number(engine, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
     return Inspection(recorded, now, twice, tuple(engine.leftovers(copied)))
@@ -30,7 +30,7 @@ def differing(engine: SqlEngine, schema: str, root: str) -> dict[str, tuple[int,
     recorded = newest_rows(engine, schema, root)
     names = recorded or {root: 0}
     there = engine.layouts(schema, names)
-    now = counted(engine, [TableName(schema, name) for name in names if name in there and there[name].types])
+    now = engine.counted([TableName(schema, name) for name in names if name in there and there[name].types])
     return {
         name: (then, now.get(name))
         for name, then in names.items()

@@ -37,7 +37,12 @@ def provide(engine: SqlEngine, schema: str, relation: str) -> None:
 
 def claim(engine: SqlEngine, schema: str, relation: str) -> None:
     """The first statement of a load's transaction: it conflicts if another load has committed since the snapshot."""
-    engine.execute(Statement(f"UPDATE {ledger(schema, relation)} SET sequence = 0 WHERE relation IS NULL"))
+    engine.execute(claiming(ledger(schema, relation)))
+
+
+def claiming(own: TableName) -> Statement:
+    """The statement that changes nothing but a row that every load changes."""
+    return Statement(f"UPDATE {own} SET sequence = 0 WHERE relation IS NULL")
 
 
 def _bring_over(engine: SqlEngine, schema: str) -> Standing | None:

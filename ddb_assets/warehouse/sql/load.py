@@ -30,6 +30,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
@@ -37,7 +38,7 @@ from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql import cold, history_state, ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.dropped import check_present
-from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.sql.history_views import show_history
 from ddb_assets.warehouse.sql.ledger import forget, record
@@ -61,7 +62,7 @@ from ddb_assets.warehouse.sql.tail import existing
 from ddb_assets.warehouse.sql.unread import mark_stale
 from ddb_assets.warehouse.sql.version_retention import forget_old
 from ddb_assets.warehouse.sql.views import free, show
-from ddb_assets.warehouse.times import end
+from ddb_assets.warehouse.times import end, start
 
 logger = logging.getLogger(__name__)
 
@@ -136,14 +137,15 @@ def _load(
     check_report(report)
     provide_schema(engine, schema)
     ledgers.provide(engine, schema, report.root.name)
-    known = _known(engine, schema, report, how)
-    there = look(engine, schema, report, known)
-    lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
-    # guard: an export that the history lacks
-    again = how.force or lacking or versions.lacks(engine, schema, report, how)
-    if _is_applied(report, known, again):
-        return _unchanged(engine, schema, report, known)
-    check_owned(engine, schema, report, known, there)
+    with engine.reading():
+        known = _known(engine, schema, report, how)
+        there = look(engine, schema, report, known)
+        lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
+        # guard: an export that the history lacks
+        again = how.force or lacking or versions.lacks(engine, schema, report, how)
+        if _is_applied(report, known, again):
+            return _unchanged(engine, schema, report, known)
+        check_owned(engine, schema, report, known, there)
     root = TableName(schema, report.root.name)
     read_by_warehouse = statements.settled(root).name in there
     streamed = not read_by_warehouse and not there.keys().isdisjoint(
@@ -189,6 +191,7 @@ def _load(
         queries = stage(engine, tables, report)
         # guard: versions in the transaction of the load
         versions.keep(engine, kept, tables, report)
+        expect(engine, tables, report, soft_delete=how.soft_delete)
         (soft_delete_merge if how.soft_delete else merge)(engine, tables, report, known)
         result = finish(engine, tables, report, known)
         # guard: kept rows, deletes are not forgotten
@@ -209,6 +212,14 @@ def _load(
         how.before_commit()
     # guard: ledger row in the transaction
     return result
+
+
+def expect(engine: SqlEngine, tables: Tables, report: Report, *, soft_delete: bool) -> None:
+    """Tells the engine which rows the merge concerns, where these are not all."""
+    if tables.unread or soft_delete != (DELETED_AT in tables.root.types) or (report.is_full and soft_delete):
+        return
+    named = ((tables.root.table, tables.root.types), *tables.below)
+    engine.expect(tables.root, named, start(report) if report.is_full else None)
 
 
 def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> History:
@@ -240,7 +251,7 @@ def _is_applied(report: Report, known: History, again: bool) -> bool:
 
 
 def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -> LoadResult:
-    rows = counted(engine, [TableName(schema, relation.name) for relation in report.relations])
+    rows = engine.counted([TableName(schema, relation.name) for relation in report.relations])
     return replace(cast("LoadResult", known.applied), table_rows=rows)
 
 
@@ -259,7 +270,7 @@ def finish(engine: SqlEngine, tables: Tables, report: Report, known: History) ->
         quarantined=report.quarantined,
         extra_values=report.extra_values,
         rows=merged.rows,
-        table_rows=counted(engine, [target.table for target in tables.relations]),
+        table_rows=engine.counted([target.table for target in tables.relations]),
         loaded_at=datetime.now(UTC),
         seconds=0.0,
         kept_stale=mark_stale(engine, tables, report, known),

@@ -28,7 +28,7 @@ from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql import cold, ledger, ledgers, soft_delete, statements, streams, tail, views
 from ddb_assets.warehouse.sql.dropped import check_present
-from ddb_assets.warehouse.sql.engine import SqlEngine, counted
+from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.sql.load import done, finish, forget_deletes, start_over, tried
 from ddb_assets.warehouse.sql.merge import merge
@@ -117,7 +117,7 @@ def _before(
 def _unchanged(engine: SqlEngine, schema: str, report: Report) -> LoadResult:
     """The result of the load that brought the position to where it is."""
     row = cast("ledger.LedgerRow", ledger.of_streams(engine, schema, report.root.name))
-    rows = counted(engine, [TableName(schema, relation.name) for relation in report.relations])
+    rows = engine.counted([TableName(schema, relation.name) for relation in report.relations])
     return replace(row.result, table_rows=rows)
 
 

@@ -26,7 +26,7 @@ from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import TailResult
 from ddb_assets.warehouse.sql import cold, ledgers, statements, streams, tail, views
 from ddb_assets.warehouse.sql.dropped import check_present
-from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.sql.load import tried
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
@@ -199,5 +199,5 @@ def _apply(
 
 
 def _rows(engine: SqlEngine, beside: Tables) -> dict[str, int]:
-    found = counted(engine, [target.table for target in beside.relations])
+    found = engine.counted([target.table for target in beside.relations])
     return {target.relation.name: found[target.table.name] for target in beside.relations}

@@ -25,7 +25,6 @@ from ddb_assets.warehouse.results import (
     TailResult,
 )
 from ddb_assets.warehouse.sql.engine import SqlEngine
-from ddb_assets.warehouse.sql.engine import counted as count_rows
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing, inspect
 from ddb_assets.warehouse.sql.ledger import loads
@@ -125,7 +124,7 @@ class SqlWarehouse:
 
     def rows(self, relations: Collection[str]) -> dict[str, int]:
         """Counts them in one query."""
-        return count_rows(self._engine, [TableName(self.schema, name) for name in relations])
+        return self._engine.counted([TableName(self.schema, name) for name in relations])
 
     def query(self, text: str) -> list[tuple[object, ...]]:
         """Runs it as it is, in Redshift's dialect."""

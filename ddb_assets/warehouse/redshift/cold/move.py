@@ -33,7 +33,7 @@ from ddb_assets.warehouse.results import ColdMove
 from ddb_assets.warehouse.sql import cold, ledger, ledgers, statements, views
 from ddb_assets.warehouse.sql.cold import ColdTable
 from ddb_assets.warehouse.sql.cold_rows import ColdRows, comparable
-from ddb_assets.warehouse.sql.engine import counted, number
+from ddb_assets.warehouse.sql.engine import number
 from ddb_assets.warehouse.sql.statements import COLD, Statement, TableName, quoted
 from ddb_assets.warehouse.sql.tables import provide_schema
 
@@ -277,7 +277,7 @@ class _Move:
         return number(self._engine, Statement(rows.query(["COUNT(*)"])))
 
     def _result(self, items: int, kept: int, rows: dict[str, int], changed: int = 0) -> ColdMove:
-        found = counted(self._engine, [self._keys, *map(self._hot.table, self._hot.relations)])
+        found = self._engine.counted([self._keys, *map(self._hot.table, self._hot.relations)])
         return ColdMove(
             move=self._this.number if rows else None,
             before=self._options.before,

@@ -23,7 +23,7 @@ from ddb_assets.warehouse.redshift.streaming.records import StreamRecords
 from ddb_assets.warehouse.redshift.streaming.said import Records
 from ddb_assets.warehouse.results import Refreshed
 from ddb_assets.warehouse.sql import ddl, settled, statements, tail, views
-from ddb_assets.warehouse.sql.engine import NOTHING, counted, number
+from ddb_assets.warehouse.sql.engine import NOTHING, number
 from ddb_assets.warehouse.sql.ledgers import provide as provide_ledger
 from ddb_assets.warehouse.sql.statements import SETTLED, LoadTarget, Statement, TableName
 from ddb_assets.warehouse.sql.tables import Tables, provide_schema
@@ -120,7 +120,7 @@ def _show(engine: RedshiftEngine, schema: str, stream: StreamRecords, live: Live
         views.show(engine, found, tables, beside, options)
         settled.note_made(engine, root, digest)
     count = said.count_unreadable(records, live.schema, tables.root.types)
-    rows = counted(engine, [target.table for target in beside.relations])
+    rows = engine.counted([target.table for target in beside.relations])
     return _Shown(
         {target.relation.name: rows[target.table.name] for target in beside.relations},
         number(engine, Statement(count)),
