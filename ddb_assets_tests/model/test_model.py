@@ -58,6 +58,15 @@ def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: Worl
     run(redshift_world, schedule)
 
 
+@pytest.mark.slow
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules() | schedules(unreadable=True))
+def test_iceberg_is_the_table_whatever_happened_on_the_way(iceberg_world: World, schedule: Schedule) -> None:
+    """With crashes between the commits of the tables of one load."""
+    run(iceberg_world, schedule)
+
+
 def item(*tags: str) -> Attributes:
     return {"note": {"S": "x"}, "tags": {"L": [{"S": tag} for tag in tags]}}
 

@@ -45,7 +45,7 @@ def load_other(warehouse: AnyEngine, source: Source, name: str = "customers") ->
 def test_all_that_the_ledger_lists_is_dropped_and_nothing_else(warehouse: AnyEngine, source: Source) -> None:
     opened = loaded(warehouse, source)
     load_other(warehouse, source)
-    warehouse.execute(Statement("CREATE TABLE orders__notes (a INTEGER)"))
+    warehouse.execute(Statement("CREATE TABLE orders__notes (a BIGINT)"))
     before = set(tables(warehouse))
     held = opened.holdings("orders")
     assert held == Holdings(

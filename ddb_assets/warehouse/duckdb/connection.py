@@ -136,9 +136,12 @@ class DuckDBEngine:
             raise WarehouseError(f"{self._path} is not open: use the warehouse in a with statement")
         return self._open
 
-    @contextmanager
-    def transaction(self, lock: TableName | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
+    def transaction(self, lock: TableName | None = None) -> AbstractContextManager[None]:  # noqa: ARG002 -- the file is ours
         """Commits when its block ends, rolls back when it raises."""
+        return self._committed()
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
         with self._explained():
             self.connection.begin()
         try:

@@ -88,16 +88,23 @@ def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
     finish(store, ledger.held.name)
 
 
-def finish(store: Store, ledger: TableName) -> bool:
-    """Makes the snapshots current that a ledger lists, and empties the list; returns whether there was one.
+def is_pending(ledger: "Table") -> bool:
+    """Whether a ledger lists snapshots that may not be current yet."""
+    return bool(_listed(ledger))
+
+
+def _listed(ledger: "Table") -> list[tuple[str, str, int, int | None]]:
+    return [tuple(entry) for entry in json.loads(ledger.properties.get(PENDING) or "[]")]
+
+
+def finish(store: Store, ledger: TableName) -> None:
+    """Makes the snapshots current that a ledger lists, and empties the list.
 
     Raises LoadError when somebody else has changed a table meanwhile, which no load does.
     """
     with explained(f"{ledger} cannot be read"):
         table = store.catalog.load_table((str(ledger.schema), ledger.name))
-        listed = json.loads(table.properties.get(PENDING) or "[]")
-    if not listed:
-        return False
+        listed = _listed(table)
     for schema, name, snapshot, base in listed:
         with explained(f"{schema}.{name} cannot be brought up to its ledger"):
             _publish(store, TableName(schema, name), snapshot, base)
@@ -110,7 +117,6 @@ def finish(store: Store, ledger: TableName) -> bool:
             )
         except CommitFailedException:
             logger.info("another process has emptied the list of %s", ledger)
-    return True
 
 
 def _publish(store: Store, name: TableName, snapshot: int, base: int | None) -> None:
@@ -176,6 +182,12 @@ def _write(change: Change, rows: Rows, *, branch: str | None) -> int | None:
     except (CommitFailedException, ValidationException, LoadError):
         writer.discard()
         raise
+    except ValueError as error:
+        if "sequence number" not in str(error):
+            raise
+        # pyiceberg's answer if somebody else has committed, for a snapshot that no branch gets
+        writer.discard()
+        raise CommitFailedException(str(error)) from error
     return snapshot
 
 

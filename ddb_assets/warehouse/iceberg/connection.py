@@ -21,8 +21,8 @@ from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.duckdb.dialect import to_duckdb
-from ddb_assets.warehouse.errors import LoadError, WarehouseError
-from ddb_assets.warehouse.iceberg.commit import Change, apply, finish
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
+from ddb_assets.warehouse.iceberg.commit import Change, apply, finish, is_pending
 from ddb_assets.warehouse.iceberg.held import Held, Scope, bucket, row_bucket
 from ddb_assets.warehouse.iceberg.store import BUCKET, Store, explained
 from ddb_assets.warehouse.iceberg.touched import Name, touched
@@ -33,6 +33,7 @@ from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.table import Table
 
     from ddb_assets.aws.clients import AWS
 
@@ -79,12 +80,15 @@ class IcebergEngine(DuckDBEngine):
 
     # transactions
 
-    @contextmanager
-    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> AbstractContextManager[None]:
         """Commits to Iceberg when its block ends; one inside another is a part of it.
 
         There is no lock: of two transactions that change a table, the second to commit raises InterruptedLoadError.
         """
+        return self._transaction(lock)
+
+    @contextmanager
+    def _transaction(self, lock: TableName | None = None) -> Iterator[None]:
         if self._unit is not None:
             yield
             return
@@ -97,7 +101,7 @@ class IcebergEngine(DuckDBEngine):
 
     def reading(self) -> AbstractContextManager[None]:
         """All of it in one transaction, so that each table is read once."""
-        return self.transaction()
+        return self._transaction()
 
     def _begin(self, lock: TableName | None) -> None:
         self.store.forget()
@@ -106,7 +110,8 @@ class IcebergEngine(DuckDBEngine):
         self._unit, self._there = {}, None
         if lock is not None and lock.name.startswith(_TOMBSTONES):
             # first, as its commit decides: all else is as new as the ledger, or newer, and then this fails
-            self._recovered(ledger(str(lock.schema), lock.name.removeprefix(_TOMBSTONES)))
+            own = ledger(str(lock.schema), lock.name.removeprefix(_TOMBSTONES))
+            self._bring((own.schema, own.name), rows=False)
 
     def _end(self) -> None:
         self._unit = None
@@ -129,6 +134,11 @@ class IcebergEngine(DuckDBEngine):
             columns = super().layouts(str(name.schema), [name.name])[name.name].types
             if one.table is None:
                 one.table = self.store.create(name, columns)
+            if one.changed and (foreign := self.store.layout(name).foreign):
+                raise LoadError(
+                    f"somebody has added columns to {name} that a load would lose, as it writes rows again and has no such "
+                    f"types: {', '.join(f'{column} ({kind})' for column, kind in foreign.items())}; drop them"
+                )
             changes.append(Change(one, columns, self._buckets(one), one.changed))
         return changes
 
@@ -158,12 +168,12 @@ class IcebergEngine(DuckDBEngine):
 
     def execute(self, statement: Statement) -> None:
         """Runs one statement, outside of a transaction in one of its own."""
-        with self.transaction():
+        with self._transaction():
             self._run(statement)
 
     def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
         """Runs one query, outside of a transaction in one of its own."""
-        with self.transaction():
+        with self._transaction():
             self._run(statement)
             with self._explained():
                 return self.connection.fetchall()
@@ -205,6 +215,8 @@ class IcebergEngine(DuckDBEngine):
         if held is None:
             if name in self._present() or (table := self.store.table(name)) is None:
                 return  # new in this transaction, temporary, or not there
+            if name.name.startswith(PREFIX):
+                table = self._recover(name, table)
             held = self._known[name] = Held(name, table)
             self._provide(str(name.schema))
             made = ddl.create_table(name, self.store.layout(name).types, ddl.Design())[0]
@@ -237,6 +249,8 @@ class IcebergEngine(DuckDBEngine):
                 row = self.connection.fetchone()
                 self.connection.unregister("_ddb_rows")
         held.rows = row[0] if row else 0
+        if held.scope.newer_than and held.rows < held.stored:
+            held.changed = True  # the others are deleted
 
     def _rows_of(self, held: Held, buckets: int) -> "Iterator[pa.RecordBatch]":
         """The rows of a table, as they are to be written."""
@@ -285,7 +299,7 @@ class IcebergEngine(DuckDBEngine):
 
     def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
         """How many rows each table has; a table that nothing has brought is not read for it."""
-        with self.transaction():
+        with self._transaction():
             return {table.name: self._count(table) for table in tables}
 
     def _count(self, table: TableName) -> int:
@@ -334,10 +348,15 @@ class IcebergEngine(DuckDBEngine):
         """None."""
         return []
 
-    def _recovered(self, own: TableName) -> None:
-        if self.store.has(own) and finish(self.store, own):
-            self.store.forget()
-        self._bring((own.schema, own.name), rows=False)
+    def _recover(self, own: TableName, table: "Table") -> "Table":
+        """Finishes the load that a ledger lists, if it was broken off; returns the ledger."""
+        if not is_pending(table):
+            return table
+        finish(self.store, own)
+        if self._known:  # some of it was looked at before
+            raise InterruptedLoadError(f"a load that was broken off has been finished: {own}")
+        self.store.forget()
+        return self.store.table(own) or table
 
     def _show_ledgers(self, schema: str) -> None:
         with suppress(WarehouseError):

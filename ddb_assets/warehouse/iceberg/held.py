@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression, GreaterThan, In
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, GreaterThan, In, IsNull, Or
 
 from ddb_assets.warehouse.iceberg.store import BUCKET
 from ddb_assets.warehouse.sql.statements import TableName
@@ -37,7 +37,9 @@ class Scope:
     def rows(self) -> BooleanExpression:
         """The filter of the rows that are brought."""
         if self.newer_than:
-            return GreaterThan(term=self.newer_than[0], value=self.newer_than[1])
+            column, version = self.newer_than
+            # a row without a version is not ours, and the load must find it
+            return Or(GreaterThan(term=column, value=version), IsNull(term=column))
         return self.replaced
 
     @property

@@ -18,7 +18,7 @@ from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.microseconds import from_micros
 from ddb_assets.warehouse.results import Load, LoadCounts, LoadResult
-from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
@@ -172,7 +172,7 @@ def recount(engine: SqlEngine, schema: str, relation: str, relations: Collection
     table = ledger(schema, relation)
     newest = number(engine, Statement(f"SELECT MAX(sequence) FROM {table} WHERE relation = ?", (relation,)))
     then = newest_rows(engine, schema, relation)
-    now = counted(engine, [TableName(schema, name) for name in relations])
+    now = engine.counted([TableName(schema, name) for name in relations])
     values = (_text({name: now.get(name, rows) for name, rows in then.items()}), relation, newest)
     if then:
         # guard: counts of the ledger follow a move
