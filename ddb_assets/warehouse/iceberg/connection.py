@@ -219,7 +219,10 @@ class IcebergEngine(DuckDBEngine):
                 table = self._recover(name, table)
             held = self._known[name] = Held(name, table)
             self._provide(str(name.schema))
-            made = ddl.create_table(name, self.store.layout(name).types, ddl.Design())[0]
+            types = self.store.layout(name).types
+            if not types:
+                raise LoadError(f"{name} has no column of a type that loads know, so no load has created it")
+            made = ddl.create_table(name, types, ddl.Design())[0]
             super().execute(made)
             self._present().add(name)
         if rows and held.rows is None:
