@@ -185,6 +185,8 @@ class IcebergEngine(DuckDBEngine):
         if found.does == "schema" and found.target:
             (self.store.drop_schema if found.drops else self.store.provide)(found.target[1])
             return
+        if found.drops and {name for _, name in found.tables} == {LEDGER}:
+            return  # the view is only made for whoever reads it
         if found.does == "shape":
             for schema in {schema for schema, _ in found.tables if schema}:
                 self._provide(schema)

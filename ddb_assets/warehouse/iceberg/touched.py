@@ -38,7 +38,7 @@ def touched(text: str) -> Touched:
         changed = tree.this.find(exp.Table)
         return Touched("rows", _name(changed) if changed else None, tables)
     if isinstance(tree, exp.Create | exp.Drop | exp.Alter):
-        return Touched("shape", None, tables)
+        return Touched("shape", None, tables, isinstance(tree, exp.Drop))
     return Touched("read", None, tables)
 
 
