@@ -20,11 +20,11 @@ from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
-from ddb_assets.warehouse.duckdb.dialect import to_duckdb
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.iceberg.commit import Change, apply, finish, is_pending
-from ddb_assets.warehouse.iceberg.held import Held, Scope, bucket, row_bucket
-from ddb_assets.warehouse.iceberg.store import BUCKET, Store, explained
+from ddb_assets.warehouse.iceberg.held import Held, Scope
+from ddb_assets.warehouse.iceberg.rows import check_whole, fill, rows_of, staged_buckets
+from ddb_assets.warehouse.iceberg.store import Store, explained
 from ddb_assets.warehouse.iceberg.touched import Name, touched
 from ddb_assets.warehouse.sql import ddl, ledgers, statements
 from ddb_assets.warehouse.sql.engine import Layout, Standing, count_by_query
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 BUCKET_ROWS = 500_000
 """The rows of a bucket, about: some tens of megabytes of Parquet. A table with fewer rows is not partitioned."""
-BATCH_ROWS = 65_536
 _TOMBSTONES = statements.tombstones(TableName(None, "")).name
 
 
@@ -121,7 +120,7 @@ class IcebergEngine(DuckDBEngine):
 
     def _commit(self) -> None:
         changes = self._changes()
-        apply(self.store, changes, self._rows_of)
+        apply(self.store, changes, self._written)
 
     def _changes(self) -> list[Change]:
         """What the transaction has changed; dropped tables are dropped, and new ones are there without rows."""
@@ -228,49 +227,18 @@ class IcebergEngine(DuckDBEngine):
             super().execute(made)
             self._present().add(name)
         if rows and held.rows is None:
-            self._fill(held)
+            with explained(f"{name} cannot be read"), self._explained():
+                fill(self.connection, held, super().layouts(str(name.schema), [name.name])[name.name].types)
 
     def _provide(self, schema: str) -> None:
         """Makes the schema in DuckDB; in the catalog it is made when it gets a table."""
         with self._explained():
             self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
 
-    def _fill(self, held: Held) -> None:
-        """Copies the rows of the scope from the table's snapshot."""
-        held.rows = 0
-        if held.table is None or held.base is None:
-            return
-        have = super().layouts(str(held.name.schema), [held.name.name])[held.name.name].types
-        stored = {field.name for field in held.table.schema().fields} - {BUCKET}
-        columns = [name for name in have if name in stored]
-        with explained(f"{held.name} cannot be read"):
-            scan = held.table.scan(held.scope.rows, tuple(columns))
-            _check_whole(held)
-            reader = scan.to_arrow_batch_reader()
-            names = ", ".join(map(quoted, columns))
-            with self._explained():
-                self.connection.register("_ddb_rows", reader)
-                self.connection.execute(f"INSERT INTO {held.name} ({names}) SELECT {names} FROM _ddb_rows")  # noqa: S608
-                row = self.connection.fetchone()
-                self.connection.unregister("_ddb_rows")
-        held.rows = row[0] if row else 0
-        if held.scope.newer_than and held.rows < held.stored:
-            held.changed = True  # the others are deleted
-
-    def _rows_of(self, held: Held, buckets: int) -> "Iterator[pa.RecordBatch]":
-        """The rows of a table, as they are to be written."""
+    def _written(self, held: Held, buckets: int) -> "Iterator[pa.RecordBatch]":
         types = super().layouts(str(held.name.schema), [held.name.name])[held.name.name].types
-        columns = [
-            f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" if kind.name == "SUPER" else quoted(name)
-            for name, kind in types.items()
-        ]
-        order = ""
-        if buckets > 1 or held.buckets > 1:
-            columns.append(f"{row_bucket(held, buckets)} AS {quoted(BUCKET)}")
-            order = f" ORDER BY {quoted(BUCKET)}"
         with self._explained():
-            found = self.connection.sql(f"SELECT {', '.join(columns)} FROM {held.name}{order}")  # noqa: S608 -- quoted
-            yield from found.to_arrow_reader(BATCH_ROWS)
+            yield from rows_of(self.connection, held, types, buckets)
 
     # what a load says of its rows, and asks of tables
 
@@ -291,16 +259,10 @@ class IcebergEngine(DuckDBEngine):
             if newer_than is not None:
                 held.scope = Scope(newer_than=(staged.relation.column("version").name, newer_than))
             elif held.buckets > 1:
-                held.scope = Scope(buckets=self._staged_buckets(staged, name, types, held.buckets))
-
-    def _staged_buckets(
-        self, staged: LoadTarget, table: TableName, types: Mapping[str, SqlType], number: int
-    ) -> frozenset[int]:
-        target = LoadTarget(table, types, staged.relation, staged.stage)
-        keys = ", ".join(f"{target.staged(key)} AS k{n}" for n, key in enumerate(staged.relation.keys))
-        rows = to_duckdb(f"SELECT {keys} FROM {staged.stage}", self._database)  # noqa: S608 -- quoted
-        own = bucket([f"k{n}" for n in range(len(staged.relation.keys))], number)
-        return frozenset(found for (found,) in self._rows(f"SELECT DISTINCT {own} FROM ({rows})"))  # noqa: S608
+                query = staged_buckets(
+                    LoadTarget(name, types, staged.relation, staged.stage), self._database, held.buckets
+                )
+                held.scope = Scope(buckets=frozenset(found for (found,) in self._rows(query)))
 
     def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
         """How many rows each table has; a table that nothing has brought is not read for it."""
@@ -311,7 +273,7 @@ class IcebergEngine(DuckDBEngine):
         self._bring((table.schema, table.name), rows=False)
         held = self._known.get(table)
         if held is not None and held.rows is None and not held.changed:
-            _check_whole(held)
+            check_whole(held)
             return held.stored
         return count_by_query(super().fetch, [table])[table.name] + (held.aside if held else 0)
 
@@ -377,13 +339,3 @@ def _claims(statement: Statement, target: Name | None) -> TableName | None:
         if statement == ledgers.claiming(own):
             return own
     return None
-
-
-def _check_whole(held: Held) -> None:
-    """Raises LoadError for a table with files that say which rows are deleted, which its counts do not know."""
-    found = held.table.current_snapshot() if held.table else None
-    if found and found.summary and int(found.summary["total-delete-files"] or 0):
-        raise LoadError(
-            f"another program has deleted rows of {held.name} without writing its files again: have that program rewrite its "
-            "data files, or start the table over; only loads may change it"
-        )

@@ -97,14 +97,3 @@ class Held:
             return []
         scan = self.table.scan(row_filter=self.scope.replaced)
         return [task.file for task in scan.plan_files()]
-
-
-def bucket(columns: Sequence[str], number: int) -> str:
-    """The bucket of a row, from the texts of its key, as SQL of DuckDB."""
-    texts = ", ".join(f"CAST({column} AS VARCHAR)" for column in columns)
-    return f"CAST(md5_number_lower(concat_ws(chr(31), {texts})) % {number} AS INTEGER)"
-
-
-def row_bucket(held: Held, number: int) -> str:
-    """The same of the rows in DuckDB."""
-    return bucket([held.name.column(name) for name in held.hashed], number) if held.hashed else "0"
