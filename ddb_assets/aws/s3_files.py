@@ -86,7 +86,8 @@ class S3Files:
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for found in page.get("Contents", []):
                     if not found["Key"].endswith("/"):
-                        yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"], found.get("ETag"))
+                        uri = f"s3://{bucket}/{found['Key']}"
+                        yield Entry(uri, found["Size"], found.get("ETag"), found.get("LastModified"))
 
     def region(self, bucket: str) -> str:
         """The Region of a bucket; empty when S3 does not say."""

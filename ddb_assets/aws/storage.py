@@ -13,7 +13,8 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -55,11 +56,15 @@ class BrokenOffError(StorageError, RetryableError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: its URI and its size in bytes. `etag` is what S3 gives each content of an object; None for a local file."""
+    """One file: its URI and its size in bytes. `etag` is what S3 gives each content of an object; None for a local file.
+
+    `modified` is when it was last written, as a listing says.
+    """
 
     uri: str
     size: int
     etag: str | None = None
+    modified: datetime | None = field(default=None, compare=False)
 
 
 def join(base: str, *parts: str) -> str:
@@ -206,7 +211,8 @@ class Storage:
             return
         with _explained(uri):
             found = sorted(_files_below(local_path(uri)))
-        yield from (Entry(str(path), size) for path, size in found)
+        for path, size, time in found:
+            yield Entry(str(path), size, modified=datetime.fromtimestamp(time, UTC))
 
     def region(self, bucket: str) -> str:
         """The Region of a bucket on S3; empty when S3 does not say."""
@@ -255,8 +261,11 @@ def new_file(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
-def _files_below(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Every file below a folder with its size; none when there is no such folder, an OSError for one that cannot be listed."""
+def _files_below(folder: Path) -> Iterator[tuple[Path, int, float]]:
+    """Every file below a folder with its size and the time of its last change; none when there is no such folder.
+
+    Raises OSError for a folder that cannot be listed.
+    """
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -269,7 +278,7 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, int]]:
             except FileNotFoundError:  # deleted since it was listed, or a broken link
                 continue
             if stat.S_ISREG(found.st_mode):
-                yield path, found.st_size
+                yield path, found.st_size, found.st_mtime
 
 
 @contextmanager

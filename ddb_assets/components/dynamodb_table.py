@@ -31,6 +31,8 @@ from ddb_assets.windows.cold_assets import cold_asset
 from ddb_assets.windows.export_assets import window_export_assets
 from ddb_assets.windows.parquet_assets import window_parquet_assets
 from ddb_assets.windows.schedule import full_export_schedule, window_schedule
+from ddb_assets.windows.table_assets import upkeep
+from ddb_assets.windows.upkeep_assets import upkeep_asset
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 
 COMMENTED_YAML = """\
@@ -156,6 +158,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
         full_parquet_assets(table),
         warehouse_assets(table, address),
         *([changes_assets(table)] if keeps_changes(table) else []),
+        *([upkeep_asset(table)] if upkeep(table) else []),
     ]
     if table.load == "replace":
         return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)], resources=RESOURCES)

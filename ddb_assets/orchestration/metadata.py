@@ -33,6 +33,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "window_parquet": frozenset({"s3", "parquet"}),
     "warehouse": frozenset(),
     "changes": frozenset({"iceberg"}),
+    "upkeep": frozenset({"iceberg"}),
     "stream": frozenset({"kinesis"}),
     "live": frozenset(),
     "history": frozenset(),

@@ -2,15 +2,17 @@
 
 import dagster as dg
 
-from ddb_assets.changes.chosen import full_changes, window_changes
+from ddb_assets.changes.chosen import full_changes, keeps_changes, window_changes
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
+from ddb_assets.iceberg.url import ICEBERG
 from ddb_assets.orchestration import metadata
+from ddb_assets.resources.shared import WAREHOUSE
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold"})
+OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold", "upkeep"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 """The stages that every window passes."""
@@ -41,9 +43,15 @@ def stages(table: Table) -> tuple[Stage, ...]:
     if table.source == "stream":
         return ("dynamodb", "warehouse")
     if table.load == "replace":
-        return ("dynamodb", *whole_stages(table))
+        return ("dynamodb", *whole_stages(table), *upkeep(table))
     cold: tuple[Stage, ...] = ("cold",) if table.warehouse.retain else ()
-    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold)
+    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold, *upkeep(table))
+
+
+def upkeep(table: Table) -> tuple[Stage, ...]:
+    """The stage of the upkeep of its Iceberg tables; none if it has none."""
+    in_iceberg = WAREHOUSE.address.startswith(ICEBERG) and table.source != "stream"
+    return ("upkeep",) if keeps_changes(table) or in_iceberg else ()
 
 
 def whole_stages(table: Table) -> tuple[Stage, ...]:

@@ -59,6 +59,9 @@ class Log:
         columns = ("order_id", "note", "_ddb_version", "_ddb_deleted", "_ddb_kind")
         return [tuple(row[c] - BASE_MICROS if c == "_ddb_version" else row[c] for c in columns) for row in self.rows()]
 
+    def files(self, relation: str = "orders") -> set[str]:
+        return {task.file.file_path for task in self.table(relation).scan().plan_files()}
+
     def snapshots(self, relation: str = "orders") -> int:
         return len(self.table(relation).snapshots())
 

@@ -1,0 +1,163 @@
+"""Upkeep of our Iceberg tables: few large files in the place of many small ones, old snapshots, files that nothing needs.
+
+Each is safe to do at any time and again. Nothing is relied on that expires: what has landed is known by rows
+(`changes/append.py`) or by the ledger. A snapshot that a ledger lists, because a load has not been finished, never expires. A
+file is an orphan if no snapshot and no metadata of its table names it, it lies where the table puts its files, and it is older
+than any write that may still be running.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.expressions import EqualTo
+from pyiceberg.table import Table
+
+from ddb_assets.aws.storage import Entry, join
+from ddb_assets.iceberg.errors import IcebergError
+from ddb_assets.iceberg.writing import DataWriter, commit
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
+
+    from ddb_assets.aws.storage import Storage
+
+PREFIX = "ddb-assets."
+PENDING = f"{PREFIX}pending"
+"""The property of a ledger with snapshots that are not current yet (`warehouse/iceberg/commit.py`)."""
+SMALL_BYTES = 32 << 20
+"""A data file with fewer bytes is small."""
+AT_LEAST = 4
+"""So many small files of one partition are worth to be written again."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a table has: rows, data files, how many of these are small, their bytes, and snapshots."""
+
+    rows: int
+    files: int
+    small: int
+    bytes: int
+    snapshots: int
+
+
+def ours(table: Table) -> bool:
+    """Whether the project has made a table."""
+    return any(name.startswith(PREFIX) for name in table.properties)
+
+
+def size(table: Table) -> Size:
+    """The size of a table now."""
+    files = [task.file for task in table.scan().plan_files()]
+    return Size(
+        rows=sum(file.record_count for file in files),
+        files=len(files),
+        small=sum(file.file_size_in_bytes < SMALL_BYTES for file in files),
+        bytes=sum(file.file_size_in_bytes for file in files),
+        snapshots=len(table.snapshots()),
+    )
+
+
+def scattered(table: Table, before: date) -> "Mapping[date, list[DataFile]]":
+    """The data files by partition, of partitions by day from before this day that have many small files."""
+    by_day: dict[date, list[DataFile]] = defaultdict(list)
+    for task in table.scan().plan_files():
+        by_day[_day(task.file)].append(task.file)
+    return {
+        day: files
+        for day, files in sorted(by_day.items())
+        if day < before and sum(file.file_size_in_bytes < SMALL_BYTES for file in files) >= AT_LEAST
+    }
+
+
+def compact(table: Table, column: str, before: date) -> tuple[int, int]:
+    """Writes the rows of such partitions again, into few files, in one commit; returns the files before and after.
+
+    `column` is that of the day. Raises IcebergError when the rows would not be the same in number, or when somebody else has
+    changed the table meanwhile; nothing is changed then.
+    """
+    found = scattered(table, before)
+    if not found:
+        return 0, 0
+    old = [file for files in found.values() for file in files]
+    staged = table.transaction()
+    writer = DataWriter(table, staged, in_order=True)
+    try:
+        for day in found:
+            for batch in table.scan(row_filter=EqualTo(term=column, value=day.isoformat())).to_arrow_batch_reader():
+                writer.add(batch)
+        new = writer.finish()
+        rows, written = (sum(file.record_count for file in files) for files in (old, new))
+        if rows != written:
+            raise IcebergError(f"{'.'.join(table.name())}: {written} rows were read of {rows}: nothing was changed")
+        commit(staged, new, old, {f"{PREFIX}compaction": "true"})
+        staged.commit_transaction()
+    except (CommitFailedException, ValidationException, IcebergError):  # it is certain that nobody reads our files
+        writer.discard()
+        raise
+    table.refresh()
+    return len(old), len(new)
+
+
+def listed(catalog: "Catalog", namespace: str) -> frozenset[int]:
+    """The snapshots that ledgers of a namespace list, because their load was not finished."""
+    found: set[int] = set()
+    for name in catalog.list_tables((namespace,)):
+        if name[-1].startswith("_ddb_loads__"):
+            entries = json.loads(catalog.load_table(name).properties.get(PENDING) or "[]")
+            found |= {entry[2] for entry in entries}
+    return frozenset(found)
+
+
+def expirable(table: Table, before: datetime, kept: Collection[int]) -> list[int]:
+    """The snapshots from before this moment that are neither current, nor of a branch or tag, nor among `kept`."""
+    limit = int(before.timestamp() * 1000)
+    named = {ref.snapshot_id for ref in table.refs().values()} | set(kept)
+    return [one.snapshot_id for one in table.snapshots() if one.timestamp_ms < limit and one.snapshot_id not in named]
+
+
+def expire(table: Table, snapshots: list[int]) -> None:
+    """Takes these snapshots out of the table's metadata. Their files become orphans."""
+    if snapshots:
+        table.maintenance.expire_snapshots().by_ids(snapshots).commit()
+        table.refresh()
+
+
+def orphans(table: Table, storage: "Storage", before: datetime) -> list[Entry]:
+    """The files that nothing of the table names, and that were written before this moment."""
+    needed, place = set(_needed(table)), table.location()
+    return [
+        entry
+        for folder in ("data", "metadata")
+        for entry in storage.list(join(place, folder))
+        if entry.uri not in needed and entry.modified is not None and entry.modified < before
+    ]
+
+
+def _needed(table: Table) -> Iterator[str]:
+    """Every file that the table's metadata names, also by way of any of its snapshots."""
+    metadata = table.metadata
+    yield table.metadata_location
+    yield from (entry.metadata_file for entry in metadata.metadata_log)
+    yield from (one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics))
+    seen: set[str] = set()
+    for snapshot in metadata.snapshots:
+        yield snapshot.manifest_list
+        for manifest in snapshot.manifests(table.io):
+            if manifest.manifest_path not in seen:
+                seen.add(manifest.manifest_path)
+                yield manifest.manifest_path
+                for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+                    yield entry.data_file.file_path
+
+
+def _day(file: "DataFile") -> date:
+    """The day of a file's partition, which Iceberg keeps as days since 1970."""
+    value = file.partition[0]
+    return value if isinstance(value, date) else date.fromordinal(date(1970, 1, 1).toordinal() + int(value))
