@@ -263,6 +263,34 @@ def test_of_two_loads_that_began_together_the_second_to_commit_begins_again(
     assert load(opened, later).sequence == 3
 
 
+def test_a_load_that_began_before_types_were_changed_begins_again(opened: IcebergEngine, tmp_path: Path) -> None:
+    source = Source(tmp_path / "parquet")
+    window = loaded(opened, source)
+    lock = TableName("main", "_ddb_tombstones__orders")
+
+    def overtaken() -> None:
+        with opened.transaction(lock):
+            opened.execute(Statement("UPDATE orders SET note = 'lost'"))
+            opened.execute(Statement("UPDATE _ddb_loads__orders SET seconds = 0"))
+            with IcebergEngine(CatalogUrl.parse(url(tmp_path))) as other, other.transaction(lock):
+                for text in (
+                    "ALTER TABLE orders ADD COLUMN wide DECIMAL(38,2)",
+                    "UPDATE orders SET wide = 1.5",
+                    "ALTER TABLE orders RENAME COLUMN note TO former",
+                    "ALTER TABLE orders ADD COLUMN note VARCHAR(64)",
+                    "UPDATE orders SET note = former",
+                    "ALTER TABLE orders DROP COLUMN former",
+                ):
+                    other.execute(Statement(text))
+
+    with pytest.raises(InterruptedLoadError):
+        overtaken()
+    assert read(opened) == items(source, 10)
+    assert select(opened, "SELECT DISTINCT wide FROM orders") == [(Decimal("1.50"),)]
+    assert load(opened, window).sequence == 2
+    assert read(opened) == items(source, 20)
+
+
 def files(engine: IcebergEngine, name: str = "orders") -> set[str]:
     return {task.file.file_path for task in table(engine, name).scan().plan_files()}
 

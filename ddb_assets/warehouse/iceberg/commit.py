@@ -7,7 +7,8 @@ that is not empty, because a process has died, finishes that (`recover`). Before
 after it everything happens.
 
 The ledger's commit fails if another load has committed since this one looked. So does that of a single table, which needs no
-list. Nothing is tried again here: the load is (`InterruptedLoadError`).
+list. A change of types rewrites a table in one commit, after one of the ledger with nothing new, which stops loads that began
+before. Nothing is tried again here: the load is (`InterruptedLoadError`).
 """
 
 import json
@@ -65,13 +66,18 @@ class Change:
 
 def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
     """Commits the changes. Raises InterruptedLoadError if somebody else has changed a table first."""
-    ledgers = [change for change in changes if change.held.name.name.startswith(PREFIX) and change.rows]
+    ledgers = [change for change in changes if change.held.name.name.startswith(PREFIX)]
     ledger = ledgers[0] if len(ledgers) == 1 else None
     others = [change for change in changes if change is not ledger and (change.rows or change.shape)]
-    if ledger is None or not any(change.rows for change in others):
+    rewritten = any(change.rows for change in others)
+    if ledger is None or not ledger.rows or not rewritten:
+        if ledger and not ledger.rows and rewritten:  # a change of types; no load may have begun before it
+            with explained(f"{ledger.held.name} was not changed"):
+                _point(store, ledger.held, _marked(ledger), {})
         for change in (*others, *([ledger] if ledger else [])):
-            with explained(f"{change.held.name} was not changed"):
-                _write(change, rows, branch=MAIN)
+            if change.rows or change.shape:
+                with explained(f"{change.held.name} was not changed"):
+                    _write(change, rows, branch=MAIN)
         return
     root = ledger.held.name.name.removeprefix(PREFIX)
     others.sort(key=lambda change: change.held.name.name == root)  # the root comes last
@@ -83,6 +89,7 @@ def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
             staged.append((change.held, snapshot))
     with explained(f"{ledger.held.name} was not changed"):
         row = _write(ledger, rows, branch=None)
+        _check_unchanged(store, [held for held, _ in staged])
         pending = [[held.name.schema, held.name.name, snapshot, held.base] for held, snapshot in staged]
         _point(store, ledger.held, row, {PENDING: json.dumps(pending)})
     finish(store, ledger.held.name)
@@ -153,6 +160,24 @@ def _point(store: Store, held: Held, snapshot: int | None, properties: dict[str,
     if held.table is None:
         raise InterruptedLoadError(f"{held.name} is not there")
     store.catalog.commit_table(held.table, (AssertRefSnapshotId(ref=MAIN, snapshot_id=held.base),), tuple(updates))
+
+
+def _marked(ledger: Change) -> int:
+    """A snapshot of the ledger with the rows that it has, so that whoever began before it cannot commit."""
+    if ledger.held.table is None:
+        raise InterruptedLoadError(f"{ledger.held.name} is not there")
+    staged = ledger.held.table.transaction()
+    snapshot = commit(staged, (), branch=None)
+    staged.commit_transaction()
+    return snapshot
+
+
+def _check_unchanged(store: Store, tables: Sequence[Held]) -> None:
+    """Raises InterruptedLoadError if somebody has changed a table since it was looked at."""
+    for held in tables:
+        now = store.catalog.load_table((str(held.name.schema), held.name.name))
+        if now.metadata.current_snapshot_id != held.base:
+            raise InterruptedLoadError(f"{held.name} was changed while it was loaded")
 
 
 def _to(snapshot: int) -> SetSnapshotRefUpdate:
