@@ -14,13 +14,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from pyiceberg.catalog import Catalog
 from pyiceberg.types import FloatType
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.append import append
 from ddb_assets.changes.read import read_changes
+from ddb_assets.cli.sandbox import environment
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.microseconds import to_micros
+from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
@@ -360,6 +363,28 @@ def test_a_table_that_another_program_changes_while_a_load_is_committed_is_said(
         table(engine).manage_snapshots().rollback_to_snapshot(base).commit()
         assert not load(engine, window).applied
         assert read(engine) == items(source, 20)
+
+
+def test_loads_go_into_glue(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(sandbox).items():
+        monkeypatch.setenv(name, value)
+    sandbox.s3().create_bucket(Bucket=f"glue-{tmp_path.name.replace('_', '-')}")
+    own = CatalogUrl.parse(f"iceberg://glue/shop?location=s3://glue-{tmp_path.name.replace('_', '-')}")
+    source = Source(tmp_path / "parquet")
+    with SmallBuckets(own) as engine:
+        window = loaded(engine, source)
+        assert load(engine, window).applied
+        assert not load(engine, window).applied
+        assert read(engine) == items(source, 20)
+    found = AWS().glue().get_table(DatabaseName="shop", Name="orders")["Table"]
+    columns = {column["Name"]: column["Type"] for column in found["StorageDescriptor"]["Columns"]}
+    assert columns == {
+        "order_id": "string",
+        "note": "string",
+        "_ddb_version": "bigint",
+        "_ddb_extra": "string",
+        "_ddb_bucket": "bigint",
+    }
 
 
 def test_streams_and_views_are_for_other_warehouses(tmp_path: Path) -> None:
