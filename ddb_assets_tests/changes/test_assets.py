@@ -21,7 +21,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
-from ddb_assets.settings import LAKE_FORMAT, SettingError
+from ddb_assets.settings import LAKE_FORMAT, WAREHOUSE, SettingError
 from ddb_assets.windows.changes_assets import window_changes_assets
 from ddb_assets.windows.table_assets import all_keys, stages
 from ddb_assets_tests.support.places import Place
@@ -131,9 +131,10 @@ def test_a_contract_or_the_setting_chooses_the_tables(monkeypatch: pytest.Monkey
         "iceberg/orders__lines_initial_changes",
         "iceberg/orders__changes",
         "iceberg/orders__lines__changes",
+        "iceberg/orders_upkeep",
     }
     monkeypatch.setenv(LAKE_FORMAT, "iceberg")
-    assert keys(plain) == {"iceberg/orders_initial_changes", "iceberg/orders__changes"}
+    assert keys(plain) == {"iceberg/orders_initial_changes", "iceberg/orders__changes", "iceberg/orders_upkeep"}
     assert keys(parquet) == set()
     monkeypatch.setenv(LAKE_FORMAT, "delta")
     with pytest.raises(SettingError, match="write parquet, or iceberg"):
@@ -145,8 +146,14 @@ def test_a_table_without_windows_has_one_asset_for_each_relation() -> None:
         Table(table="Orders", load="replace", lake="iceberg"),
         Table(table="Orders", source="scan", lake="iceberg"),
     ):
-        assert keys(table) == {"iceberg/orders__changes"}
-        assert stages(table)[-1] == "changes"
+        assert keys(table) == {"iceberg/orders__changes", "iceberg/orders_upkeep"}
+        assert stages(table)[-2:] == ("changes", "upkeep")
+
+
+def test_a_warehouse_in_iceberg_has_upkeep_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WAREHOUSE, "iceberg://glue/lake?location=s3://bucket")
+    assert keys(Table(table="Orders")) == {"iceberg/orders_upkeep"}
+    assert keys(Table.model_validate({"table": "Orders", "source": "stream", "stream": "s"})) == set()
 
 
 def test_a_table_of_a_stream_alone_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
