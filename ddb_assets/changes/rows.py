@@ -57,7 +57,7 @@ def _fields(
 ) -> Iterator[pa.RecordBatch]:
     fields: dict[str, Any] = {}
     for column in relation.columns:
-        if column.name not in targets or column.role == "deleted":
+        if column.name not in targets or not column.is_stored:
             continue
         name, type_ = targets[column.name]
         values = rows.column(column.name)

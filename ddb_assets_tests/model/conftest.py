@@ -1,4 +1,4 @@
-"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator."""
+"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import pytest
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import load
+from ddb_assets_tests.model.iceberg_world import FragileIceberg
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.world import Faults, FragileWarehouse, World
 
@@ -31,3 +32,15 @@ def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFa
             world = World(tmp_path_factory.mktemp("redshift_world"), warehouse, faults)
             yield world
             world.log.close()
+
+
+@pytest.fixture(scope="module")
+def iceberg_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on Iceberg tables in a folder. An interrupted load is repeated at once."""
+    faults = Faults()
+    folder = tmp_path_factory.mktemp("iceberg_world")
+    with pytest.MonkeyPatch.context() as patch, FragileIceberg(str(folder), faults) as warehouse:
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        world = World(folder, warehouse, faults)
+        yield world
+        world.log.close()

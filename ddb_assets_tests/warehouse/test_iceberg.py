@@ -19,6 +19,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.append import append
 from ddb_assets.changes.read import read_changes
 from ddb_assets.cli.sandbox import environment
+from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.iceberg.url import CatalogUrl
@@ -403,6 +404,8 @@ def test_streams_and_views_are_for_other_warehouses(tmp_path: Path) -> None:
                 refused()
         with pytest.raises(LoadError, match="names a schema for views"):
             warehouse.load(export, LoadOptions(tables=WarehouseOptions(views="people")))
+        with pytest.raises(LoadError, match="`history`, which is shown by a view"):
+            warehouse.load(export, LoadOptions(history=HistoryOptions()))
         assert warehouse.load(export).applied
 
 

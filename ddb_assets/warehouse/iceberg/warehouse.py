@@ -35,6 +35,11 @@ class IcebergWarehouse(SqlWarehouse):
                 f"the contract of {report.table} names a schema for views (warehouse.views: {options.tables.views}), and not "
                 "every catalog of Iceberg has views: take it out"
             )
+        if options.history is not None:
+            raise LoadError(
+                f"the contract of {report.table} has `history`, which is shown by a view, and not every catalog of Iceberg has "
+                "views: take it out; `lake: iceberg` keeps every version in a table of changes"
+            )
         return super().load(report, options)
 
     def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:  # noqa: ARG002
