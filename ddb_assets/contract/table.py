@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
+from ddb_assets.contract.engine import EngineText, InProcess
 from ddb_assets.contract.history import HistoryChoice
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
@@ -234,6 +235,10 @@ class Table(ContractModel):
         description="name or ARN of the Kinesis data stream that the table writes its changes to, or dynamodb, its own stream; "
         "or name and tail",
     )
+    engine: Annotated[
+        EngineText,
+        Field(description="what flattens full exports and scans: in_process, glue, emr_serverless, or a Spark master"),
+    ] = InProcess()
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False
@@ -318,6 +323,14 @@ class Table(ContractModel):
             raise ValueError(
                 f"`history` is made of full exports and windows of changes, and with `{option}` there are no windows: take "
                 "one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_full_exports_for_its_engine(self) -> Self:
+        if self.source == "stream" and self.engine.name != "in_process":
+            raise ValueError(
+                "`engine` flattens full exports and scans, and `source: stream` has none: take `engine` out"
             )
         return self
 
