@@ -59,7 +59,7 @@ class JsonApi:
         try:
             request = orjson.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
             with self._lock:
-                status, answer = "200 OK", operation(_caller(environ), request)
+                status, answer = "200 OK", operation(caller_of(environ), request)
         except ApiError as error:
             status, answer = "400 Bad Request", {"__type": self._error_prefix + error.code, "message": str(error)}
         body = orjson.dumps(answer)
@@ -67,7 +67,7 @@ class JsonApi:
         return [body]
 
 
-def _caller(environ: "WSGIEnvironment") -> Caller:
+def caller_of(environ: "WSGIEnvironment") -> Caller:
     """Whom the signature names: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`."""
     signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
     if signed is None:

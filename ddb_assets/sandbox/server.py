@@ -36,8 +36,10 @@ from ddb_assets.sandbox.bulk_put_api import BulkPutApi
 from ddb_assets.sandbox.change_log import Change, ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import MICROS, Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
+from ddb_assets.sandbox.emr_serverless_api import SIGNING_NAME, EmrServerlessApi
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
+from ddb_assets.sandbox.glue_api import TARGET, GlueApi
 from ddb_assets.sandbox.http_server import served
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.json_api import JsonApi
@@ -45,7 +47,9 @@ from ddb_assets.sandbox.kinesis_api import KinesisApi
 from ddb_assets.sandbox.kinesis_shards_api import KinesisShardsApi
 from ddb_assets.sandbox.kinesis_streams import KinesisStreams
 from ddb_assets.sandbox.moto_state import sandbox_state
+from ddb_assets.sandbox.rest_api import RestApi
 from ddb_assets.sandbox.restore_api import Restores
+from ddb_assets.sandbox.spark_jobs import SparkJobs
 from ddb_assets.sandbox.stream_delivery import StreamDelivery
 from ddb_assets.sandbox.stream_faults import Faults
 from ddb_assets.sandbox.table_streams import TableStreams
@@ -164,9 +168,15 @@ class Sandbox:
             app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
             own = self.table_streams
             app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
-            stack.enter_context(served(app, listening, lambda: self.clock.micros() // MICROS))
+            self.jobs = SparkJobs(self.s3(), self.environment)
+            glue = GlueApi(self.jobs, self.client("logs")).operations()
+            app = JsonApi(app, TARGET, "1.1", glue, threading.Lock())
+            emr = EmrServerlessApi(self.jobs, self.s3())
+            whole = RestApi(app, SIGNING_NAME, emr.routes(), threading.Lock())
+            stack.enter_context(served(whole, listening, lambda: self.clock.micros() // MICROS))
             stack.callback(exporter.stop)
             stack.callback(bulk_puts.stop)
+            stack.callback(self.jobs.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -187,25 +197,25 @@ class Sandbox:
 
     def dynamodb(self) -> "DynamoDBClient":
         """The boto3 client of the sandbox's DynamoDB."""
-        client: DynamoDBClient = self._client("dynamodb")
+        client: DynamoDBClient = self.client("dynamodb")
         return client
 
     def s3(self) -> "S3Client":
         """The boto3 client of the sandbox's S3."""
-        client: S3Client = self._client("s3")
+        client: S3Client = self.client("s3")
         return client
 
     def kinesis(self) -> Any:
         """The boto3 client of the sandbox's Kinesis."""
-        return self._client("kinesis")
+        return self.client("kinesis")
 
     def dynamodb_streams(self) -> Any:
         """The boto3 client of the sandbox's DynamoDB Streams."""
-        return self._client("dynamodbstreams")
+        return self.client("dynamodbstreams")
 
     def glue(self) -> Any:
         """The boto3 client of the sandbox's Glue Data Catalog."""
-        return self._client("glue")
+        return self.client("glue")
 
     def data_catalog(self) -> "DataCatalog":
         """The sandbox's Glue Data Catalog, for a Redshift that reads its tables."""
@@ -219,8 +229,8 @@ class Sandbox:
         }
         return DataCatalog(self.glue(), {f"s3.{name}": value for name, value in files.items()})
 
-    def _client(self, service: Any) -> Any:
-        """Made once for each start, because that takes as long as several requests."""
+    def client(self, service: Any) -> Any:
+        """The boto3 client of any service of the sandbox. Made once for each start: that takes as long as several requests."""
         with self._making:
             if service not in self._clients:
                 self._clients[service] = self._session.client(service, endpoint_url=self.endpoint_url, config=ONCE)
