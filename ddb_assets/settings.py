@@ -23,6 +23,10 @@ ALERTS = "DDB_ASSETS_ALERTS"
 SLACK_TOKEN = "DDB_ASSETS_SLACK_TOKEN"  # noqa: S105 -- the setting's name
 UI = "DDB_ASSETS_UI"
 LAKE_FORMAT = "DDB_ASSETS_LAKE_FORMAT"
+GLUE_JOB = "DDB_ASSETS_GLUE_JOB"
+EMR_APPLICATION = "DDB_ASSETS_EMR_APPLICATION"
+EMR_ROLE = "DDB_ASSETS_EMR_ROLE"
+JOB_BUNDLE = "DDB_ASSETS_JOB_BUNDLE"
 
 
 class SettingError(DdbAssetsError):
@@ -60,3 +64,8 @@ def setting(name: str, meaning: str) -> str:
     if value := os.environ.get(name, "").strip():
         return value
     raise SettingError(f"{name} is not set: {meaning}")
+
+
+def setting_or(name: str, default: str) -> str:
+    """The value of an environment variable, or the default when it is not set."""
+    return os.environ.get(name, "").strip() or default

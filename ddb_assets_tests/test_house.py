@@ -14,7 +14,7 @@ from ddb_assets_tests.conftest import LONGEST
 LINT = Path(sys.executable).with_name("lint-imports")
 SHELLS = {"assets.py", "checks.py", "facts.py", "sensor.py"}
 """Where a stage meets Dagster."""
-DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components"}
+DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components", "engines"}
 WITHOUT_AWS = ("contract", "dynamodb", "flatten", "warehouse/sql", "exports/manifest.py", "exports/data_file.py")
 
 HEAVY = ("pydantic", "polars", "pyarrow", "boto3", "botocore", "rich", "duckdb", "dagster", "moto")

@@ -67,7 +67,7 @@ class AWS:
         return self._client("logs")
 
     def glue(self) -> Any:
-        """A client for the Glue Data Catalog."""
+        """A client for Glue: its Data Catalog and its jobs."""
         return self._client("glue")
 
     def sns(self, topic: str) -> Any:
@@ -77,6 +77,15 @@ class AWS:
     def sqs(self) -> Any:
         """A client for SQS."""
         return self._client("sqs")
+
+    def emr_serverless(self) -> Any:
+        """A client for EMR Serverless."""
+        return self._client("emr-serverless")
+
+    @property
+    def job_region(self) -> str:
+        """The Region that calls without an ARN go to."""
+        return str(self.s3().meta.region_name)
 
     def secret(self, name: str) -> str:
         """The text of a secret of Secrets Manager, by its name or ARN. Raises AwsError when it cannot be read."""

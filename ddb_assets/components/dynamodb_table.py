@@ -20,6 +20,7 @@ from ddb_assets.components.shared import shared
 from ddb_assets.components.translation import Translation, renamed, translated
 from ddb_assets.contract.contract_yaml import TRANSLATION
 from ddb_assets.contract.table import Table
+from ddb_assets.engines.flattening import flattening_of
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
@@ -71,6 +72,8 @@ attributes:
   # source: exports  # scan: for a table without point-in-time recovery; stream: its stream alone fills the table
   #   # with source: scan, how it reads: scan: {{max_rcu: 50%, workers: 8, segments: 64, consistent: true}}
   # lake: parquet  # iceberg: every version of every item goes to the Iceberg table {name}__changes, too
+  # engine: in_process  # what flattens full exports: in_process | glue | emr_serverless | spark://host:7077 (docs/scale.md)
+  #   # {{name: glue, job: ddb-assets, worker_type: G.1X, workers: 20, timeout: 240}}
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # history: false  # true: every version of the items that windows show, in the view {name}_history; or {{keep: 400 days}}
   # warehouse:  # how tables are created in Redshift
@@ -155,7 +158,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
     whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_spec(table, writers),
         scan_asset(table) if table.source == "scan" else full_export_asset(table),
-        full_parquet_assets(table),
+        full_parquet_assets(table, flattening_of(table)),
         warehouse_assets(table, address),
         *([changes_assets(table)] if keeps_changes(table) else []),
         *([upkeep_asset(table)] if upkeep(table) else []),

@@ -1,9 +1,12 @@
 """The assets `parquet/<relation>_full_parquet`: the newest full export, or scan, as flat, typed Parquet.
 
-One step writes all relations, because they come from the same items. `flatten.py` does the work.
+One step writes all relations, because they come from the same items. `flatten.py` does the work, in this process; the
+component gives another function for a table that has an `engine`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 from pydantic import Field
@@ -28,6 +31,34 @@ from ddb_assets.resources.shared import LAKE
 from ddb_assets.scans.facts import upstream_scan
 from ddb_assets.scans.landing import check_proof
 
+if TYPE_CHECKING:
+    from ddb_assets.flatten.flatten import Flattened
+
+
+@dataclass(frozen=True)
+class FlattenedBy:
+    """A flattened export, and what Dagster shows of how it was flattened."""
+
+    flattened: "Flattened"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Flattening(Protocol):
+    """Flattens an export of a table into its place in the lake, and stores the schema there; errors as `flatten` has them."""
+
+    def __call__(
+        self,
+        context: dg.AssetExecutionContext,
+        aws: AWS,
+        lake: Lake,
+        table: Table,
+        export: Export,
+        key: KeySchema,
+        restart: bool,
+        /,
+    ) -> FlattenedBy:
+        """`restart` starts a new history of schema documents."""
+
 
 class FullParquetConfig(dg.Config):
     """The Launchpad's options for flattening a full export."""
@@ -38,7 +69,27 @@ class FullParquetConfig(dg.Config):
     )
 
 
-def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
+def in_process(
+    context: dg.AssetExecutionContext, aws: AWS, lake: Lake, table: Table, export: Export, key: KeySchema, restart: bool
+) -> FlattenedBy:
+    """Flattens in this process."""
+    from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
+
+    storage = aws.storage()
+    flattened = flatten(
+        storage,
+        export,
+        table=table,
+        key=key,
+        out=lake.parquet(table, export.id),
+        schemas=SchemaStore(storage, lake.schemas),
+        restart=restart,
+        on_progress=counted(context.log.info, f"export {export.id}", export.item_count),
+    )
+    return FlattenedBy(flattened)
+
+
+def full_parquet_assets(table: Table, flattening: Flattening = in_process) -> dg.AssetsDefinition:
     """The assets of all relations, with the checks on the root relation."""
     named = relations(table)
     specs = {
@@ -63,26 +114,14 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: FullParquetConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            storage = ddb_aws.clients.storage()
-            export, key = _genuine(context, table, ddb_aws.clients, storage)
-            schemas = SchemaStore(storage, ddb_lake.schemas)
-            out = ddb_lake.parquet(table, export.id)
-            from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
-
-            flattened = flatten(
-                storage,
-                export,
-                table=table,
-                key=key,
-                out=out,
-                schemas=schemas,
-                restart=config.restart,
-                on_progress=counted(context.log.info, f"export {export.id}", export.item_count),
-            )
+            aws = ddb_aws.clients
+            export, key = _genuine(context, table, aws, aws.storage())
+            by = flattening(context, aws, ddb_lake, table, export, key, config.restart)
+        flattened, out = by.flattened, ddb_lake.parquet(table, export.id)
         for path, relation in reported(table, flattened.report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
-                metadata=flattened_facts(flattened, relation, out),
+                metadata={**flattened_facts(flattened, relation, out), **({} if path else by.facts)},
                 check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
             )
 

@@ -6,6 +6,8 @@
     <root>/streams/<stream>/<table>/AWSDynamoDB/…       landings of a stream, in the form of an export
     <root>/scans/<table>/AWSDynamoDB/<scan id>/…        scans, in the form of a full export
     <root>/schemas/<table>/000001.json
+    <root>/jobs/bundles/<name>/…                        script and packages of Spark jobs (`ddb-assets job bundle`)
+    <root>/jobs/messages/<table>/<job id>/…             what a Spark job tells Dagster, deleted when the run ends
 
 No file is read or written here; that is `aws/storage.py`.
 """
@@ -74,6 +76,10 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     def parquet_uri(self, table: Table) -> str:
         """The folder of everything that was flattened of the table."""
         return join(self.root, "parquet", table.name)
+
+    def messages_uri(self, table: Table, job_id: str) -> str:
+        """The folder of the messages of one Spark job."""
+        return join(self.root, "jobs", "messages", table.name, job_id)
 
     @property
     def schemas(self) -> str:

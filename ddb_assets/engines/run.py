@@ -1,0 +1,84 @@
+"""Flattens an export by a job on an engine.
+
+A job writes parts. Nothing of them counts before this side has checked that the job told its result, that the result is the
+one that it wrote, and that every file of it is there as it was written (`spark/publish.py`).
+"""
+
+import dagster as dg
+
+from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.errors import AwsError
+from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.contract.engine import InProcess
+from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.engines.errors import EngineError
+from ddb_assets.engines.launch import launch
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.manifest import Export
+from ddb_assets.flatten.assets import FlattenedBy
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.jobs.arguments import Told
+from ddb_assets.resources.lake import Lake
+from ddb_assets.spark.job import FlattenJob, JobResult, read_document
+from ddb_assets.spark.publish import abandon, prepare, publish
+
+
+def flatten_by_job(
+    context: dg.AssetExecutionContext, aws: AWS, lake: Lake, table: Table, export: Export, key: KeySchema, restart: bool
+) -> FlattenedBy:
+    """Flattens by a job, and publishes what it wrote.
+
+    Raises EngineError for a job that failed or told no result, JobError for a result that does not add up. Then nothing is
+    published, and what the job wrote is deleted. When the run is interrupted, its job is stopped, and the step fails for good:
+    Dagster would try it again otherwise, and start another job. The stopped job may still write for a moment: the next run
+    deletes that.
+    """
+    if isinstance(table.engine, InProcess):
+        raise TypeError(f"{table.name} has no engine")
+    storage = aws.storage()
+    schemas = SchemaStore(storage, lake.schemas)
+    job = prepare(
+        storage,
+        export,
+        table=table,
+        key=key,
+        out=lake.parquet(table, export.id),
+        schemas=schemas,
+        restart=restart,
+        secret=table.engine.mask_secret or "",
+    )
+    messages = lake.messages_uri(table, job.id)
+    try:
+        ended = launch(context, table.engine, aws, job, messages)
+        check_told(ended.told, storage, job)
+        flattened = publish(storage, job, schemas)
+    except dg.DagsterExecutionInterruptedError as error:
+        raise dg.Failure(f"the run was interrupted, so its job {job.id} was stopped", allow_retries=False) from error
+    except AwsError:  # the job may still write
+        raise
+    except DdbAssetsError:
+        abandon(storage, job)
+        raise
+    finally:
+        storage.delete([entry.uri for entry in storage.list(messages)])
+    return FlattenedBy(flattened, {"engine": dg.MetadataValue.text(table.engine.name), **ended.facts})
+
+
+def check_told(told: Told, storage: Storage, job: FlattenJob) -> None:
+    """Raises EngineError unless the job told exactly the result that it wrote: Pipes alone takes silence for success."""
+    # guard: a job tells its result
+    if not told.results:
+        raise EngineError(
+            f"the job {job.id} has ended as if all were well, but it told no result, so nothing was published: look at its log "
+            "(the script must be that of ddb-assets, and the role of the job must be allowed to write below the lake's jobs/)"
+        )
+    try:
+        written = read_document(storage, job.result_uri, JobResult).summary
+    except MissingFileError:
+        written = {}
+    # guard: a job wrote what it told
+    if told.results != (written,):
+        raise EngineError(
+            f"the job {job.id} told other results than {job.result_uri} has, so nothing was published: run this again "
+            f"(told: {told.results})"
+        )

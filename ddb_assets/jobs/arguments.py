@@ -1,0 +1,52 @@
+"""What the script of a job is told by its arguments, and what it tells Dagster by messages: both sides use these names. Pure.
+
+The arguments have our name in front. Glue gives a script also its own ones, such as `--job-bookmark-option`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ddb_assets.errors import DdbAssetsError, RetryableError
+
+JOB, REGION = "--ddb-assets-job", "--ddb-assets-region"
+KIND, RESULT, FAILURE = "ddb_assets", "result", "failure"
+
+
+def job_arguments(job_uri: str, region: str) -> dict[str, str]:
+    """The arguments for a job: where its document is, and the Region of what it calls."""
+    return {JOB: job_uri, REGION: region}
+
+
+def result_message(summary: dict[str, Any]) -> dict[str, Any]:
+    """The message of a job that has ended well."""
+    return {KIND: RESULT, "summary": summary}
+
+
+def failure_message(error: DdbAssetsError) -> dict[str, Any]:
+    """The message of a job that has failed with an error that a person can repair."""
+    return {
+        KIND: FAILURE,
+        "error": type(error).__name__,
+        "message": str(error),
+        "retryable": isinstance(error, RetryableError),
+    }
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a job has told: the summaries of its results, and the message of its failure."""
+
+    results: tuple[dict[str, Any], ...] = ()
+    failure: str = ""
+    retryable: bool = False
+
+
+def told(messages: "tuple[Any, ...] | list[Any]") -> Told:
+    """What these messages say. Others may have sent messages, too."""
+    ours = [message for message in messages if isinstance(message, dict) and KIND in message]
+    failures = [message for message in ours if message[KIND] == FAILURE]
+    return Told(
+        tuple(message["summary"] for message in ours if message[KIND] == RESULT),
+        str(failures[-1]["message"]) if failures else "",
+        bool(failures and failures[-1]["retryable"]),
+    )

@@ -1,0 +1,8 @@
+"""The script that an engine runs. Its folder holds nothing else, because Spark puts the folder on the module path."""
+
+import sys
+
+from ddb_assets.jobs.driver import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""What engines are asked, what jobs tell, and that a silent or inconsistent job is not believed. No Spark is needed."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.contract.engine import EmrServerlessEngine, GlueEngine, SparkEngine
+from ddb_assets.engines.errors import EngineError
+from ddb_assets.engines.requests import SCRIPT, emr_request, glue_request, spark_command
+from ddb_assets.engines.run import check_told
+from ddb_assets.errors import DdbAssetsError, RetryableError
+from ddb_assets.jobs.arguments import Told, failure_message, result_message, told
+from ddb_assets.settings import EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE, MASK_SECRET, SettingError
+from ddb_assets_tests.spark.flattening import STORAGE, Jobs, hard_export
+
+JOB, REGION, BUNDLE, ROLE = (
+    "s3://bkt/p/job.json",
+    "eu-west-1",
+    "s3://bkt/bundles/x",
+    "arn:aws:iam::123456789012:role/job",
+)
+LOADED = """
+import sys
+import ddb_assets.engines.flattening
+print(sorted({"dagster_aws", "pyspark", "pyarrow"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(MASK_SECRET, "the secret of the masks")
+
+
+def test_glue_is_asked_for_what_the_contract_says_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GLUE_JOB, "usual")
+    arguments = {"--ddb-assets-job": JOB, "--ddb-assets-region": REGION}
+    plain = GlueEngine(name="glue")
+    assert glue_request(plain, JOB, REGION) == {"JobName": "usual", "Arguments": arguments}
+    glue_request(plain, JOB, REGION)["Arguments"]["--x"] = "what the Pipes client adds"
+    assert glue_request(plain, JOB, REGION)["Arguments"] == arguments
+    monkeypatch.setenv(JOB_BUNDLE, f"{BUNDLE}/")
+    asked = glue_request(GlueEngine(name="glue", job="own", worker_type="G.2X", workers=5, timeout=60), JOB, REGION)
+    assert asked == {
+        "JobName": "own",
+        "WorkerType": "G.2X",
+        "NumberOfWorkers": 5,
+        "Timeout": 60,
+        "Arguments": {
+            **arguments,
+            "--scriptLocation": f"{BUNDLE}/ddb_assets_job.py",
+            "--additional-python-modules": f"{BUNDLE}/ddb_assets.gluewheels.zip",
+            "--python-modules-installer-option": "--no-index",
+        },
+    }
+
+
+def test_emr_gets_packages_interpreter_and_arguments() -> None:
+    engine = EmrServerlessEngine(
+        name="emr_serverless", application="a1", role=ROLE, bundle=BUNDLE, timeout=30, logs="s3://bkt/logs"
+    )
+    engine = engine.model_copy(update={"conf": {"spark.executor.cores": "4"}})
+    asked = emr_request(engine, JOB, REGION, "orders")
+    assert asked["executionTimeoutMinutes"] == 30
+    assert asked["configurationOverrides"]["monitoringConfiguration"]["s3MonitoringConfiguration"] == {
+        "logUri": "s3://bkt/logs"
+    }
+    submit = asked["jobDriver"]["sparkSubmit"]
+    assert submit["entryPoint"] == f"{BUNDLE}/ddb_assets_job.py"
+    assert submit["entryPointArguments"] == ["--ddb-assets-job", JOB, "--ddb-assets-region", REGION]
+    words = submit["sparkSubmitParameters"].split(" ")
+    assert set(words[::2]) == {"--conf"}
+    conf = dict(word.split("=", 1) for word in words[1::2])
+    assert conf == {
+        "spark.archives": f"{BUNDLE}/ddb_assets_packages.zip#packages",
+        "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": "/usr/bin/python3.11",
+        "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": "/usr/bin/python3.11",
+        "spark.emr-serverless.driverEnv.PYTHONPATH": "./packages",
+        "spark.executorEnv.PYSPARK_PYTHON": "/usr/bin/python3.11",
+        "spark.executorEnv.PYTHONPATH": "./packages",
+        "spark.executor.cores": "4",
+    }
+
+
+@pytest.mark.parametrize("missing", [GLUE_JOB, JOB_BUNDLE, EMR_APPLICATION, EMR_ROLE])
+def test_what_is_not_set_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {JOB_BUNDLE: BUNDLE, EMR_APPLICATION: "a1", EMR_ROLE: ROLE, GLUE_JOB: "job"}
+    for name, value in values.items():
+        if name != missing:
+            monkeypatch.setenv(name, value)
+    asked = {
+        "glue": lambda: glue_request(GlueEngine(name="glue"), JOB, REGION),
+        "emr_serverless": lambda: emr_request(EmrServerlessEngine(name="emr_serverless"), JOB, REGION, "orders"),
+    }
+    with pytest.raises(SettingError, match=f"{missing} is not set"):
+        asked["glue" if missing == GLUE_JOB else "emr_serverless"]()
+
+
+@pytest.mark.parametrize("name", [f"glue-0.0.7-{'0' * 16}", f"emr_serverless-{version('ddb-assets')}-{'0' * 16}"])
+def test_the_bundle_of_another_version_or_engine_is_refused(name: str) -> None:
+    bundle = f"s3://bkt/bundles/{name}"
+    with pytest.raises(SettingError, match="call `ddb-assets job bundle glue`, and set DDB_ASSETS_JOB_BUNDLE"):
+        glue_request(GlueEngine(name="glue", job="job", bundle=bundle), JOB, REGION)
+    right = f"s3://bkt/bundles/glue-{version('ddb-assets')}-{'0' * 16}"
+    asked = glue_request(GlueEngine(name="glue", job="job", bundle=right), JOB, REGION)
+    assert asked["Arguments"]["--scriptLocation"].startswith(right)
+
+
+def test_spark_submit_gets_the_script_of_this_installation() -> None:
+    engine = SparkEngine(name="spark", master="yarn", conf={"spark.executor.cores": "4"})
+    assert SCRIPT.is_file()
+    assert spark_command(engine, "/s", JOB, REGION) == [
+        *("/s", "--master", "yarn", "--deploy-mode", "client", "--conf", "spark.executor.cores=4", str(SCRIPT)),
+        *("--ddb-assets-job", JOB, "--ddb-assets-region", REGION),
+    ]
+
+
+def test_messages_come_back_and_those_of_others_are_left_out() -> None:
+    messages: list[Any] = ["text", {"other": 1}, result_message({"items": 3}), failure_message(DdbAssetsError("why"))]
+    sent = json.loads(json.dumps(messages))
+    assert told(sent) == Told(({"items": 3},), "why", retryable=False)
+    assert told([failure_message(RetryableError("later"))]) == Told((), "later", retryable=True)
+    assert told([]) == Told()
+
+
+def test_a_job_that_told_nothing_or_something_else_is_not_believed(tmp_path: Path) -> None:
+    jobs = Jobs(None, tmp_path / "work")
+    job = jobs.prepared(hard_export(tmp_path / "work"))
+    summary = json.loads(json.dumps(jobs.run(job).summary))
+    check_told(Told((summary,)), STORAGE, job)
+    with pytest.raises(EngineError, match="as if all were well, but it told no result, so nothing was published"):
+        check_told(Told(), STORAGE, job)
+    for results in (({**summary, "items": 1},), (summary, summary)):
+        with pytest.raises(EngineError, match="told other results than"):
+            check_told(Told(results), STORAGE, job)
+    STORAGE.delete([job.result_uri])
+    with pytest.raises(EngineError, match="told other results than"):
+        check_told(Told((summary,)), STORAGE, job)
+
+
+def test_definitions_load_without_the_packages_of_engines() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
