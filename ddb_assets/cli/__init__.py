@@ -31,6 +31,7 @@ COMMANDS = (
     "stream",
     "cost",
     "history",
+    "job",
     "check-warehouse",
     "forget",
     "infra",
