@@ -4,5 +4,5 @@ import sys
 
 from ddb_assets.jobs.driver import main
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__" and (code := main(sys.argv[1:])):
+    sys.exit(code)  # an exit with 0 is a failure, too, to some engines
