@@ -119,7 +119,8 @@ def differences(before: object, now: object, place: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for name in dict.fromkeys((*before, *now)):
             yield from differences(before.get(name), now.get(name), f"{place} {name}".lstrip())
-    elif before != now:
+    elif orjson.dumps(before, option=orjson.OPT_SORT_KEYS) != orjson.dumps(now, option=orjson.OPT_SORT_KEYS):
+        # not `!=`: to Python, true is 1, in lists and objects too
         yield f"{place}: {_shown(before)} before, {_shown(now)} now"
 
 

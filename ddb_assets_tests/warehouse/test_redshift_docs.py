@@ -68,5 +68,5 @@ def test_its_statements_are_redshift_sql(page: str) -> None:
 
 def test_its_checks_are_those_of_the_assets(page: str) -> None:
     ours = {value for name, value in vars(checks).items() if name.isupper()}
-    assert len(ours) == 5
+    assert len(ours) == 6
     assert all(f"`{name}`" in page for name in ours)
