@@ -17,6 +17,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.kept import parquet_files, schema_files
 from ddb_assets.flatten.names import relations
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.receipts import receipt_files
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.url import local_file
 
@@ -63,7 +64,9 @@ def run(
     files = [_Files(join(documents, name), schema_files(storage, documents, name))]
     if lake:
         parquet = join(lake, "parquet", name)
+        receipts = join(lake, "receipts")
         files.insert(0, _Files(parquet, parquet_files(storage, parquet, name)))
+        files.append(_Files(join(receipts, name), receipt_files(storage, receipts, name)))
     with open_warehouse(warehouse, storage=storage, label=f"ddb_assets forget {name}", patience=PATIENCE) as opened:
         held = opened.holdings(name, views)
         if shared := sorted(held.tables.keys() & declared.keys()):

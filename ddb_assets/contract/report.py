@@ -163,8 +163,9 @@ class Report(_ReportModel):
     `reasons` says why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far
     as they can be read and a row can have them; `without_row` counts the quarantined items whose key no row can have.
 
-    `scan` is None unless a scan wrote what was flattened. `old_images`: the lines of a window also have the items from
-    before it, and their hashes are among the rows.
+    `billed_bytes` is what DynamoDB bills for the export, 0 in reports of earlier versions. `scan` is None unless a scan wrote
+    what was flattened. `old_images`: the lines of a window also have the items from before it, and their hashes are among
+    the rows.
 
     `digest` identifies the export's content together with its `identity`, which is everything else that decides the
     rows. Reports of earlier versions have no `identity`.
@@ -200,6 +201,7 @@ class Report(_ReportModel):
     unread: Relation | None = None
     without_row: int = 0
     unknown_members: dict[str, int] = {}
+    billed_bytes: int = 0
     scan: Scanned | None = None
     old_images: bool = False
 

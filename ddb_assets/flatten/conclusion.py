@@ -77,6 +77,7 @@ def conclude(
         unread=write_unread(storage, unread_uri, root, schema.root, rules, unread),
         without_row=len(tally.unread) - len(unread),
         unknown_members=dict(sorted(tally.unknown.items())),
+        billed_bytes=export.billed_bytes,
         scan=export.scan,
         old_images=bool(inputs.table.history) and export.view == "NEW_AND_OLD_IMAGES",
     )

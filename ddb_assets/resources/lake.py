@@ -1,15 +1,6 @@
-"""Where the files lie: exports, Parquet and schema documents below one S3 URI.
+"""The lake as a Dagster resource: the URI below which exports, Parquet, schema documents and receipts lie.
 
-    <root>/exports/AWSDynamoDB/<export id>/…            written by DynamoDB, one prefix for all tables
-    <root>/parquet/<table>/full/<export id>/<relation>/part-….parquet, report.json
-    <root>/parquet/<table>/stream/<stream>/…            the newest landing of a stream
-    <root>/streams/<stream>/<table>/AWSDynamoDB/…       landings of a stream, in the form of an export
-    <root>/scans/<table>/AWSDynamoDB/<scan id>/…        scans, in the form of a full export
-    <root>/schemas/<table>/000001.json
-    <root>/jobs/bundles/<name>/…                        script and packages of Spark jobs (`ddb-assets job bundle`)
-    <root>/jobs/messages/<table>/<job id>/…             what a Spark job tells Dagster, deleted when the run ends
-
-No file is read or written here; that is `aws/storage.py`.
+`aws/lake.py` has the layout. No file is read or written here; that is `aws/storage.py`.
 """
 
 import os
@@ -17,13 +8,10 @@ import os
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.aws.storage import StorageError, join, split_s3
+from ddb_assets.aws.lake import FULL, LakePaths
+from ddb_assets.aws.storage import join
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.settings import EXPORT_EVENTS, LAKE, setting
-
-SHORTEST_BUCKET = 3
-FULL = "full"
-"""Stands in the place of a window's start for the Parquet of a full export."""
 
 
 class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -43,22 +31,20 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.export_events or os.environ.get(EXPORT_EVENTS, "").strip()
 
     @property
+    def paths(self) -> LakePaths:
+        """The layout."""
+        return LakePaths(
+            self.uri or setting(LAKE, "the S3 URI below which exports and Parquet go, such as s3://my-bucket/dynamodb")
+        )
+
+    @property
     def root(self) -> str:
         """The S3 URI of the whole."""
-        uri = self.uri or setting(
-            LAKE, "the S3 URI below which exports and Parquet go, such as s3://my-bucket/dynamodb"
-        )
-        bucket, _ = split_s3(uri)
-        if len(bucket) < SHORTEST_BUCKET:
-            raise StorageError(f"{uri!r} names no bucket, as a bucket's name has at least {SHORTEST_BUCKET} characters")
-        return uri.rstrip("/")
+        return self.paths.root
 
     def exports_of(self, table: Table) -> ExportTarget:
         """Where this table's exports are written to, and how they are encrypted."""
-        if table.export is not None:
-            return table.export
-        bucket, prefix = split_s3(join(self.root, "exports"))
-        return ExportTarget(bucket=bucket, prefix=prefix)
+        return table.export or self.paths.exports_of(table)
 
     def exports_uri(self, table: Table) -> str:
         """The folder that has a folder for each of its exports."""
@@ -67,15 +53,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def scans_uri(self, table: Table) -> str:
         """The folder that has a folder for each scan of the table."""
-        return join(self.root, "scans", table.name)
+        return self.paths.scans_uri(table)
 
     def parquet(self, table: Table, export_id: str, partition: str = FULL) -> str:
         """The folder of one flattened export."""
-        return join(self.parquet_uri(table), partition, export_id)
+        return self.paths.parquet(table, export_id, partition)
 
     def parquet_uri(self, table: Table) -> str:
         """The folder of everything that was flattened of the table."""
-        return join(self.root, "parquet", table.name)
+        return self.paths.parquet_uri(table)
 
     def messages_uri(self, table: Table, job_id: str) -> str:
         """The folder of the messages of one Spark job."""
@@ -84,4 +70,9 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def schemas(self) -> str:
         """The folder of all tables' schema documents."""
-        return join(self.root, "schemas")
+        return self.paths.schemas
+
+    @property
+    def receipts(self) -> str:
+        """The folder of the receipts of all tables' loads."""
+        return self.paths.receipts

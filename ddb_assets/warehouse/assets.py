@@ -23,14 +23,16 @@ from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
+from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.bookkeeping import history_name
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.facts import initial_load_facts, load_facts, of_table
 from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.receipts import with_receipt
 from ddb_assets.warehouse.results import Inspection, Load, LoadResult
-from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
+from ddb_assets.warehouse.url import warehouse_kind, warehouse_place, warehouse_pool
 
 
 class LoadConfig(dg.Config):
@@ -76,17 +78,24 @@ def loaded(
     report: Report,
     *,
     aws: AWSResource,
+    lake: Lake,
     warehouse: WarehouseTarget,
+    folder: str,
     force: bool,
     restart: bool = False,
     window: str = "",
 ) -> LoadedTables:
-    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and inspects it."""
+    """Loads an export that was flattened into `folder`, leaves a receipt of it in the lake, and inspects the tables.
+
+    The label is that by which an administrator of the warehouse finds our queries.
+    """
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
+        place = warehouse_place(warehouse.address, target.schema)
+        result = with_receipt(aws.clients.storage(), lake.receipts, report, result, place, folder)
         initial_load = target.recorded(report.root.name).initial_load if report.is_full else None
         columns = target.columns(result.table_rows)
         found = LoadedTables(result, target.inspect(report), initial_load, warehouse.address, target.schema, columns)
@@ -155,12 +164,22 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: InitialLoadLoadConfig,
         ddb_aws: AWSResource,
+        ddb_lake: Lake,
         ddb_warehouse: WarehouseTarget,
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            report = read_report(ddb_aws.clients.storage(), upstream_folder(context, table))
+            folder = upstream_folder(context, table)
+            report = read_report(ddb_aws.clients.storage(), folder)
             done = loaded(
-                context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
+                context,
+                table,
+                report,
+                aws=ddb_aws,
+                lake=ddb_lake,
+                warehouse=ddb_warehouse,
+                folder=folder,
+                force=config.force,
+                restart=config.restart,
             )
         newest = initial_load_facts(*done.initial_load) if done.initial_load else {}
         for path, relation in reported(table, report).items():

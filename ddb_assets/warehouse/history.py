@@ -26,7 +26,7 @@ class History:
     latest end of a load that had such items.
 
     `streamed` is the id of the DynamoDB table whose stream fills the table; None if none does. `scanned`: the newest initial
-    load was of a scan.
+    load was of a scan. `ledger_id` is that of the ledger, if a load has written one.
 
     `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest initial load, or
     the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
@@ -49,6 +49,7 @@ class History:
     missed_until: int | None = None
     streamed: str | None = None
     scanned: bool = False
+    ledger_id: str | None = None
 
     def started_over(self) -> "History":
         """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""

@@ -14,7 +14,8 @@ class LoadCounts:
     `items` (of the manifest) = `rows_in` + `quarantined`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root
     relation. Stale rows were older than what the tables know. `table_rows` are the rows that each table has after the load.
     `sequence` counts the loads of a table from 1. `kept_stale` counts rows that were kept and marked because the export has
-    their items but could not read them.
+    their items but could not read them. `load_id` is random, so that no other load has it, and `ledger_id` is that of the
+    ledger's first load; both are None for loads by earlier versions.
     """
 
     sequence: int
@@ -30,6 +31,8 @@ class LoadCounts:
     loaded_at: datetime
     seconds: float
     kept_stale: int = 0
+    load_id: str | None = None
+    ledger_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,10 @@ class Refreshed:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """One load in the ledger: which export of which DynamoDB table it brought, and which time that covers."""
+    """One load in the ledger: which export of which DynamoDB table it brought, and which time that covers.
+
+    What is None or 0 by default may be so because an earlier version wrote the row. `billed_bytes` are those of the export.
+    """
 
     sequence: int
     export_id: str
@@ -138,6 +144,14 @@ class Load:
     export_time: datetime | None = None
     from_time: datetime | None = None
     to_time: datetime | None = None
+    loaded_at: datetime | None = None
+    schema_version: int = 0
+    items: int = 0
+    quarantined: int = 0
+    extra_values: int = 0
+    billed_bytes: int = 0
+    load_id: str | None = None
+    ledger_id: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -150,11 +164,12 @@ class Recorded:
     """What the ledger knows of a table: every load, in the order in which they came.
 
     `differing` has, for each relation whose table does not have the rows that the newest load left, both counts. The second
-    is None if the table is gone. It is empty unless counting was asked for.
+    is None if the table is gone. It is empty unless counting was asked for, and so is `rows`, what the newest load left.
     """
 
     loads: tuple[Load, ...]
     differing: dict[str, tuple[int, int | None]]
+    rows: dict[str, int] = field(default_factory=dict)
 
     @property
     def initial_load(self) -> tuple[datetime, Load] | None:
@@ -162,6 +177,11 @@ class Recorded:
         full = [(load.export_time, load) for load in self.loads if load.is_full]
         dated = [(time, load) for time, load in full if time]
         return max(dated, key=lambda one: (one[0], one[1].sequence), default=None)
+
+    @property
+    def ledger_id(self) -> str | None:
+        """That of the ledger; None if no load of this version has written to it."""
+        return next((load.ledger_id for load in self.loads if load.ledger_id), None)
 
     @property
     def coverage(self) -> Coverage | None:

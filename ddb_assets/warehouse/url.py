@@ -6,7 +6,7 @@ imports nothing heavy.
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from ddb_assets.iceberg.url import ICEBERG, CatalogUrl
 
@@ -28,6 +28,14 @@ def reads_s3(url: str) -> bool:
     return url.startswith(REDSHIFT) or (url.startswith(ICEBERG) and CatalogUrl.parse(url).needs_aws)
 
 
+def warehouse_place(url: str, schema: str) -> str:
+    """Which warehouse a URL names, without user and options: the file of DuckDB, or server, database and schema."""
+    if (file := local_file(url)) is not None:
+        return f"{DUCKDB}{file}"
+    parts = urlsplit(url)
+    return f"{REDSHIFT}{_server(parts)}{parts.path}/{schema}"
+
+
 def warehouse_kind(url: str) -> str:
     """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
     return url.partition(":")[0] or "table"
@@ -41,9 +49,13 @@ def warehouse_pool(address: str) -> str:
     """
     try:
         parts = urlsplit(address)
-        options = dict(parse_qsl(parts.query))
+        server = _server(parts)
     except ValueError:
         return "warehouse"
-    server = parts.hostname or options.get("cluster") or options.get("workgroup") or ""
     place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
     return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
+
+
+def _server(parts: SplitResult) -> str:
+    options = dict(parse_qsl(parts.query))
+    return parts.hostname or options.get("cluster") or options.get("workgroup") or ""

@@ -19,6 +19,7 @@ from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
+from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, LoadedTables, known_name, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
@@ -76,7 +77,11 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: LoadConfig, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext,
+        config: LoadConfig,
+        ddb_aws: AWSResource,
+        ddb_lake: Lake,
+        ddb_warehouse: WarehouseTarget,
     ) -> Iterator[Event]:
         with explained_failure():
             storage = ddb_aws.clients.storage()
@@ -89,8 +94,19 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                 kept = partial(standing_table, context.instance, before, newest, sources)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
-            report = read_report(storage, str(facts[metadata.FOLDER].value))
-            done = loaded(context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, window=key)
+            folder = str(facts[metadata.FOLDER].value)
+            report = read_report(storage, folder)
+            done = loaded(
+                context,
+                table,
+                report,
+                aws=ddb_aws,
+                lake=ddb_lake,
+                warehouse=ddb_warehouse,
+                folder=folder,
+                force=config.force,
+                window=key,
+            )
             for path, relation in reported(table, report).items():
                 newest[specs[path].key] = _facts(table, report, done, relation)
                 yield dg.MaterializeResult(

@@ -13,10 +13,12 @@ from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.settings import LAKE, STATE, WAREHOUSE
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.receipts import leave
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.written_export import ID, write_export
+from ddb_assets_tests.warehouse.test_receipts import of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,6 +48,7 @@ class World:
         call("flatten", source, "--key", "id", "--out", self.parquet)
         schemas = join(self.lake, "schemas")
         call("load", source, "--key", "id", "--warehouse", self.warehouse, "--schemas", schemas)
+        leave(self.storage, join(self.lake, "receipts"), of(1))
         return self
 
     def files(self) -> list[str]:
@@ -109,6 +112,7 @@ def test_it_lists_and_deletes_only_when_it_is_told(on_disk: World) -> None:
     assert listed["files"] == {
         join(on_disk.lake, "parquet/orders"): len([uri for uri in before if "/parquet/" in uri]),
         join(on_disk.lake, "schemas/orders"): 2,
+        join(on_disk.lake, "receipts/orders"): 1,
     }
     assert "nothing was deleted: --yes deletes what is listed" in call("forget", "orders", *on_disk.arguments).output
     assert on_disk.files() == before

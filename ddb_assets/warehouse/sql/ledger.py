@@ -72,6 +72,9 @@ class LedgerRow:
     unkeyed: Annotated[int | None, SqlType("BIGINT")] = None
     kept_stale: _Number = 0
     without_row: _Number = 0
+    billed_bytes: _Number = 0
+    load_id: Annotated[str | None, SqlType("VARCHAR", 64)] = None
+    ledger_id: Annotated[str | None, SqlType("VARCHAR", 64)] = None
 
     @property
     def result(self) -> LoadResult:
@@ -157,6 +160,7 @@ def _row(report: Report, result: LoadResult, deletes_forgotten_before: int | Non
         row_identity=report.identity.model_dump_json() if report.identity else None,
         unkeyed=report.unkeyed,
         without_row=report.without_row,
+        billed_bytes=report.billed_bytes,
         **{one.name: getattr(result, one.name) for one in fields(LoadCounts)},
     )
 
@@ -185,11 +189,13 @@ def forget(schema: str, report: Report) -> Statement:
 
 
 def _there(engine: SqlEngine, schema: str, relation: str, names: Collection[str], rest: str) -> list[dict[str, Any]]:
-    """Reads these columns from the ledger; nothing if there is none."""
+    """Reads these columns from the ledger, those that it has; nothing if there is none."""
     own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # earlier versions had one for all tables
     there = engine.layouts(schema, [own.name, shared.name])
     table = own if own.name in there else shared
-    return _read(engine, table, names, rest, relation) if table.name in there else []
+    if table.name not in there:
+        return []
+    return _read(engine, table, [name for name in names if name in there[table.name].types], rest, relation)
 
 
 def _read(

@@ -22,6 +22,7 @@ A table that a stream keeps fresh has a tail (`tail.py`). After the ledger row t
 
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -274,6 +275,8 @@ def finish(engine: SqlEngine, tables: Tables, report: Report, known: History) ->
         loaded_at=datetime.now(UTC),
         seconds=0.0,
         kept_stale=mark_stale(engine, tables, report, known),
+        load_id=(this := secrets.token_hex(8)),
+        ledger_id=known.ledger_id or this,
     )
 
 

@@ -26,7 +26,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         Statement(
             f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
             f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
-            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END) FROM {table} WHERE relation = ?",
+            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id) FROM {table} WHERE relation = ?",
             (relation,),
         )
     )[0]
@@ -60,6 +60,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         blind=blind,
         missed_until=stored_micros(summary[3]),
         streamed=cast("str | None", summary[4]),
+        ledger_id=cast("str | None", summary[5]),
         scanned=bool(full) and is_scan(cast("str", full[-1][2])),
     )
 

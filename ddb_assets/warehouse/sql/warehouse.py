@@ -27,7 +27,7 @@ from ddb_assets.warehouse.results import (
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing, inspect
-from ddb_assets.warehouse.sql.ledger import loads
+from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.load_stream import load_stream
 from ddb_assets.warehouse.sql.load_tail import load_tail, move_stream, position
@@ -112,7 +112,10 @@ class SqlWarehouse:
         """Reads the ledger, and counts rows, in one transaction."""
         with self._engine.transaction():
             found = tuple(loads(self._engine, self.schema, root))
-            return Recorded(found, differing(self._engine, self.schema, root) if found and counted else {})
+            if not (found and counted):
+                return Recorded(found, {})
+            rows = newest_rows(self._engine, self.schema, root)
+            return Recorded(found, differing(self._engine, self.schema, root), rows)
 
     def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:
         """Reads the table of the history's exports."""
