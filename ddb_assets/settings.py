@@ -27,6 +27,7 @@ GLUE_JOB = "DDB_ASSETS_GLUE_JOB"
 EMR_APPLICATION = "DDB_ASSETS_EMR_APPLICATION"
 EMR_ROLE = "DDB_ASSETS_EMR_ROLE"
 JOB_BUNDLE = "DDB_ASSETS_JOB_BUNDLE"
+EMBEDDED = "warehouse.duckdb"
 
 
 class SettingError(DdbAssetsError):
@@ -36,6 +37,11 @@ class SettingError(DdbAssetsError):
 def state_folder() -> Path:
     """The absolute path of the folder for the embedded warehouse, the sandbox and the local Dagster instance."""
     return Path(os.environ.get(STATE) or ".state").resolve()
+
+
+def warehouse_address() -> str:
+    """The warehouse's URL, by default that of a DuckDB file in the state folder."""
+    return os.environ.get(WAREHOUSE, "").strip() or f"duckdb:///{state_folder() / EMBEDDED}"
 
 
 def is_automated() -> bool:

@@ -32,6 +32,7 @@ COMMANDS = (
     "cost",
     "history",
     "job",
+    "status",
     "check-warehouse",
     "forget",
     "infra",

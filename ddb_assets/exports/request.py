@@ -99,6 +99,11 @@ class Destination:
         return cls(target.bucket, target.prefix, target.bucket_owner, target.kms_key)
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Bucket and prefix."""
+        return self.bucket, self.prefix
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """The arguments for ExportTableToPointInTime."""
         named = {"S3Bucket": self.bucket, "S3Prefix": self.prefix, "S3BucketOwner": self.bucket_owner}
@@ -194,6 +199,27 @@ class TableExports:
                 failed.append(ExportRef.of(found))
         return Found(None, tuple(failed))
 
+    def newest_window(self, destination: Destination) -> datetime | None:
+        """The end of the newest window that was exported to there, among the newest exports: a page of the list."""
+        with explained("dynamodb:ListExports", self._table):
+            page = self._client.list_exports(TableArn=self.arn, MaxResults=PAGE).get("ExportSummaries", [])
+        ends: list[datetime] = []
+        for listed in page:
+            if listed.get("ExportType") != "INCREMENTAL_EXPORT" or listed.get("ExportStatus") != "COMPLETED":
+                continue
+            found = self._described(listed["ExportArn"])
+            end = found.get("IncrementalExportSpecification", {}).get("ExportToTime")
+            if end and found.get("TableId") == self.table_id and _place(found) == destination.place:
+                ends.append(end.astimezone(UTC))
+        return max(ends, default=None)
+
+    def _described(self, arn: str) -> "ExportDescriptionTypeDef":
+        """The export, which is remembered once it has ended."""
+        found = self._finished.get(arn) or describe(self._client, arn)
+        if status(found) != "IN_PROGRESS":
+            self._finished[arn] = found
+        return found
+
     def _start(self, what: FullExport | Increment, destination: Destination, token: str) -> ExportRef:
         self._check_restorable(what)
         if self._max_usd is not None:
@@ -263,10 +289,7 @@ class TableExports:
                     return
                 if listed.get("ExportType", "FULL_EXPORT") != kind:
                     continue
-                found = self._finished.get(arn) or describe(self._client, arn)
-                if status(found) != "IN_PROGRESS":
-                    self._finished[arn] = found
-                yield found
+                yield self._described(arn)
             if not page.get("NextToken"):
                 return
             arguments["NextToken"] = page["NextToken"]
@@ -277,10 +300,9 @@ class TableExports:
         An export with a filter is not, because it lacks items. If the contract names a KMS key, an export without KMS
         encryption is not either.
         """
-        place = (found.get("S3Bucket"), "/".join(part for part in found.get("S3Prefix", "").split("/") if part))
         if (
             found.get("TableId") != self.table_id
-            or place != (destination.bucket, destination.prefix)
+            or _place(found) != destination.place
             or found.get("ExportFormat") != "DYNAMODB_JSON"
             or found.get("FilterSpecification")
             or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS")
@@ -294,6 +316,11 @@ class TableExports:
             and same_time(window.get("ExportToTime"), what.window.end)
             and window.get("ExportViewType", "NEW_AND_OLD_IMAGES") == what.view
         )
+
+
+def _place(found: "ExportDescriptionTypeDef") -> tuple[str | None, str]:
+    """Bucket and normalized prefix of an export."""
+    return found.get("S3Bucket"), "/".join(part for part in found.get("S3Prefix", "").split("/") if part)
 
 
 def _named(what: FullExport | Increment) -> str:

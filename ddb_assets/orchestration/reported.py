@@ -19,6 +19,14 @@ def newest(
     return facts
 
 
+def newest_at(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, *needed: str, partition: str | None = None
+) -> tuple[float, Mapping[str, dg.MetadataValue]] | None:
+    """The same with its time, in seconds since 1970."""
+    when, facts = _newest(instance, asset, needed, partition, "")
+    return None if facts is None else (when, facts)
+
+
 def newest_of(
     instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *needed: str
 ) -> Mapping[str, dg.MetadataValue]:

@@ -1,13 +1,9 @@
 """Which warehouse the tables go to. What is done there is the warehouse stage's."""
 
-import os
-
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.settings import WAREHOUSE, state_folder
-
-EMBEDDED = "warehouse.duckdb"
+from ddb_assets.settings import WAREHOUSE, warehouse_address
 
 
 class WarehouseTarget(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -18,4 +14,4 @@ class WarehouseTarget(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def address(self) -> str:
         """The URL to use."""
-        return self.url or os.environ.get(WAREHOUSE, "").strip() or f"duckdb:///{state_folder() / EMBEDDED}"
+        return self.url or warehouse_address()

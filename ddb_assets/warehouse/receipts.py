@@ -134,6 +134,11 @@ def named(storage: "Storage", receipts: str, table: str, ledger_id: str, after: 
             yield Named(ledger_id, int(found["sequence"]), found["load"])
 
 
+def there(storage: "Storage", receipts: str, table: str, which: Named) -> bool:
+    """Whether there is this receipt. Raises StorageError."""
+    return storage.exists(_uri(receipts, table, which))
+
+
 def read(storage: "Storage", receipts: str, table: str, which: Named) -> Receipt:
     """Raises StorageError when it cannot be reached, ReceiptError when it is none."""
     uri = _uri(receipts, table, which)

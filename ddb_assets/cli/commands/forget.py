@@ -46,8 +46,8 @@ def command(
     """List, and with --yes delete, what is left of the table NAME that no YAML declares any more.
 
     NAME is the `name` that its contract had. What is listed are its tables, bookkeeping and views in the warehouse, its
-    Parquet, its schema documents and the receipts of its loads. Only what ledger, reports and markers list is deleted. If anything else is among it,
-    nothing is. DynamoDB's exports stay.
+    Parquet, its schema documents and the receipts of its loads. Only what ledger, reports and markers list is deleted. If
+    anything else is among it, nothing is. DynamoDB's exports stay.
     """
     from ddb_assets.cli.forget import run
 

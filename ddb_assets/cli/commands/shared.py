@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ddb_assets.settings import WAREHOUSE
+from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.url import FORMS
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -23,3 +23,37 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     key = click.option("--key", metavar="PK[,SK]", help="Partition key and sort key, if the config does not have them.")
     config = click.option("--config", type=FILE, help="The table's defs.yaml, as the Dagster component reads it.")
     return click.argument("source")(config(key(command)))
+
+
+def tables_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which tables a command looks at, and where they are."""
+    options = (
+        click.option(
+            "--table", "names", metavar="NAME", multiple=True, help="Only this table, by the contract's `name`."
+        ),
+        click.option(
+            "--config",
+            "configs",
+            type=FILE,
+            multiple=True,
+            help="The tables of this defs.yaml, instead of those of --project. It does not load Dagster.",
+        ),
+        click.option(
+            "--project",
+            type=FOLDER,
+            default=".",
+            show_default=True,
+            help="Folder of the Dagster project whose YAML declares the tables.",
+        ),
+        click.option(
+            "--warehouse",
+            envvar=WAREHOUSE,
+            show_envvar=True,
+            metavar="URL",
+            help=f"{FORMS}; default: the DuckDB file in the state folder.",
+        ),
+        click.option("--lake", envvar=LAKE, show_envvar=True, metavar="URI", help="s3:// URI of the lake."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

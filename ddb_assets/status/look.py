@@ -1,0 +1,72 @@
+"""One look at a table: what all places say, the numbers, and what was found. No dagster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.request import Destination
+from ddb_assets.status.codes import Finding
+from ddb_assets.status.findings import findings
+from ddb_assets.status.gather import of_dynamodb, of_lake, of_warehouse
+from ddb_assets.status.numbers import Numbers, numbers
+from ddb_assets.status.pictures import DagsterSays, LakeSays, Pictures, Silent, StreamSays, WarehouseSays
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.clients import AWS
+    from ddb_assets.aws.lake import LakePaths
+
+AskDagster = Callable[[Table, WarehouseSays | Silent], DagsterSays | Silent]
+NOT_ASKED = Silent("it was not asked", failed=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What was seen of a table, and what follows from it."""
+
+    table: Table
+    seen: Pictures
+    numbers: Numbers
+    findings: tuple[Finding, ...]
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody must act."""
+        return any(finding.needs_a_person for finding in self.findings)
+
+    def document(self) -> dict[str, Any]:
+        """The status for `--json`. Under `asked` is why a place said nothing; empty if it answered."""
+        places = ("warehouse", "lake", "dynamodb", "dagster", "stream")
+        return {
+            "name": self.table.name,
+            "table": self.table.table,
+            "needs_a_person": self.needs_a_person,
+            **self.numbers.document(),
+            "findings": [finding.document() for finding in self.findings],
+            "asked": {name: _silence(getattr(self.seen, name)) for name in places if getattr(self.seen, name)},
+        }
+
+
+def look(
+    aws: "AWS", address: str, lake: "LakePaths | Silent", table: Table, dagster: AskDagster | Silent = NOT_ASKED
+) -> Status:
+    """Asks every place. What one of them cannot say is a finding, never an error."""
+    warehouse, stream = _warehouse(aws, address, table)
+    kept: LakeSays | Silent = lake if isinstance(lake, Silent) else of_lake(aws, lake, table, warehouse)
+    place = None if isinstance(lake, Silent) else Destination.of(lake.exports_of(table))
+    said = dagster if isinstance(dagster, Silent) else dagster(table, warehouse)
+    seen = Pictures(datetime.now(UTC), warehouse, kept, of_dynamodb(aws, table, place), said, stream)
+    return Status(table, seen, numbers(table, seen), tuple(findings(table, seen)))
+
+
+def _warehouse(aws: "AWS", address: str, table: Table) -> tuple[WarehouseSays | Silent, StreamSays | Silent | None]:
+    try:
+        return of_warehouse(aws, address, table)
+    except DdbAssetsError as error:
+        return Silent(str(error), failed=True), None
+
+
+def _silence(said: object) -> str:
+    return said.reason if isinstance(said, Silent) else ""
