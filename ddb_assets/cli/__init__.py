@@ -33,6 +33,7 @@ COMMANDS = (
     "history",
     "job",
     "status",
+    "recover",
     "check-warehouse",
     "forget",
     "infra",

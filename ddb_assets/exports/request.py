@@ -213,6 +213,17 @@ class TableExports:
                 ends.append(end.astimezone(UTC))
         return max(ends, default=None)
 
+    def completed(
+        self, destination: Destination, since: datetime | None = None
+    ) -> Iterator["ExportDescriptionTypeDef"]:
+        """The complete exports of this table to there, of either kind and without a filter, newest first.
+
+        They go back to those that were requested before `since`, or as far as DynamoDB lists them.
+        """
+        for found in self._listed(None, since):
+            if status(found) == "COMPLETED" and self._usable(found, destination):
+                yield found
+
     def _described(self, arn: str) -> "ExportDescriptionTypeDef":
         """The export, which is remembered once it has ended."""
         found = self._finished.get(arn) or describe(self._client, arn)
@@ -277,8 +288,12 @@ class TableExports:
 
     def _exports(self, what: FullExport | Increment) -> Iterator["ExportDescriptionTypeDef"]:
         """The table's exports of the same kind, newest first, back to the time before which `what` was not possible."""
-        kind = "INCREMENTAL_EXPORT" if isinstance(what, Increment) else "FULL_EXPORT"
-        since = what.window.end if isinstance(what, Increment) else what.time
+        if isinstance(what, Increment):
+            return self._listed("INCREMENTAL_EXPORT", what.window.end)
+        return self._listed("FULL_EXPORT", what.time)
+
+    def _listed(self, kind: str | None, since: datetime | None) -> Iterator["ExportDescriptionTypeDef"]:
+        """The table's exports of a kind, or of both, newest first, back to those that were requested before `since`."""
         arguments: dict[str, Any] = {"TableArn": self.arn, "MaxResults": PAGE}
         while True:
             with explained("dynamodb:ListExports", self._table):
@@ -287,12 +302,21 @@ class TableExports:
             for arn, listed in summaries.items():
                 if since is not None and started_at(arn) < since - CLOCK_SKEW:
                     return
-                if listed.get("ExportType", "FULL_EXPORT") != kind:
+                if kind and listed.get("ExportType", "FULL_EXPORT") != kind:
                     continue
                 yield self._described(arn)
             if not page.get("NextToken"):
                 return
             arguments["NextToken"] = page["NextToken"]
+
+    def _usable(self, found: "ExportDescriptionTypeDef", destination: Destination) -> bool:
+        """Whether this export is of this table, at this place, and has all items in the form that is read."""
+        return (
+            found.get("TableId") == self.table_id
+            and _place(found) == destination.place
+            and found.get("ExportFormat") == "DYNAMODB_JSON"
+            and not found.get("FilterSpecification")
+        )
 
     def _same(self, found: "ExportDescriptionTypeDef", what: FullExport | Increment, destination: Destination) -> bool:
         """Whether this export is what the request asks for, no matter who requested it.
@@ -300,13 +324,7 @@ class TableExports:
         An export with a filter is not, because it lacks items. If the contract names a KMS key, an export without KMS
         encryption is not either.
         """
-        if (
-            found.get("TableId") != self.table_id
-            or _place(found) != destination.place
-            or found.get("ExportFormat") != "DYNAMODB_JSON"
-            or found.get("FilterSpecification")
-            or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS")
-        ):
+        if not self._usable(found, destination) or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS"):
             return False
         if isinstance(what, FullExport):
             return same_time(found.get("ExportTime"), what.time)

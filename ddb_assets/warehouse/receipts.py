@@ -9,7 +9,7 @@ takes one listing of the newest names and reads no file.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -107,12 +107,15 @@ def leave(storage: "Storage", receipts: str, receipt: Receipt) -> None:
 
 
 def with_receipt(
-    storage: "Storage", receipts: str, report: Report, result: LoadResult, warehouse: str, folder: str
+    storage: "Storage", receipts: Callable[[], str], report: Report, result: LoadResult, warehouse: str, folder: str
 ) -> LoadResult:
-    """Leaves the receipt of a load. If that fails, the load is done all the same, and a remark says so."""
+    """Leaves the receipt of a load below the folder `receipts`.
+
+    If that fails, the load is done all the same, and a remark says so.
+    """
     try:
         if receipt := Receipt.of(report, result, warehouse, folder):
-            leave(storage, receipts, receipt)
+            leave(storage, receipts(), receipt)
     except DdbAssetsError as error:
         remark = (
             f"the load is done, but its receipt could not be written, so `ddb-assets status` may not notice if a backup "

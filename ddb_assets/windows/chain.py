@@ -43,7 +43,7 @@ def find_initial_load(instance: dg.DagsterInstance, table: Table) -> InitialLoad
     """The table's loaded initial load, or newest full load where it has no windows, if there is one."""
     facts = newest(
         instance,
-        metadata.key_of(table, table.full_stages[-1] if table.full_stages else "warehouse"),
+        metadata.key_of(table, "initial_load" if table.load == "upsert" else "warehouse"),
         metadata.INITIAL_LOAD_TIME,
         metadata.EXPORT_ID,
         metadata.TABLE_ARN,

@@ -168,16 +168,16 @@ def _evaluations(
                         description=result.description,
                         blocking=False,  # the failure of the step blocks, and says why
                         partition=key,
-                        target_materialization_data=_target(context, check.asset_key, key),
+                        target_materialization_data=checked(context.instance, check.asset_key, key),
                     )
 
 
-def _target(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, key: str
+def checked(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, key: str | None = None
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    records = context.instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[key]), limit=1
-    ).records
+    """The newest materialization of an asset, or of one of its partitions, as what a check has looked at."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if key is None else [key])
+    records = instance.fetch_materializations(wanted, limit=1).records
     if not records:
         return None
     return AssetCheckEvaluationTargetMaterializationData(

@@ -12,8 +12,8 @@ from ddb_assets.aws.storage import Storage, join
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.settings import LAKE, STATE, WAREHOUSE
-from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.receipts import leave
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.engines import select

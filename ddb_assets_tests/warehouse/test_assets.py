@@ -12,6 +12,7 @@ from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
+from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
@@ -57,6 +58,7 @@ class World:
             instance=self.instance,
             resources={
                 "ddb_aws": AWSResource(endpoint=self.endpoint, region="us-east-1"),
+                "ddb_lake": Lake(uri=self.lake.root),
                 "ddb_warehouse": WarehouseTarget(url=self.url),
             },
             partition_key=partition,

@@ -58,7 +58,7 @@ def test_a_ledger_of_an_earlier_version_is_read_and_continued(warehouse: AnyEngi
     assert [(one.load_id, one.ledger_id, one.billed_bytes) for one in loaded(warehouse)] == [(None, None, 0)]
     old = load(warehouse, source.full(2))
     assert (old.applied, old.load_id) == (False, None)
-    assert with_receipt(Storage(), "/proc/no", EXPORT, old, "", "") == old  # there is nothing to name it by
+    assert with_receipt(Storage(), lambda: "/proc/no", EXPORT, old, "", "") == old  # there is nothing to name it by
     new = load(warehouse, source.full(3))
     assert new.load_id == new.ledger_id
     assert [one.ledger_id for one in loaded(warehouse)] == [None, new.ledger_id]
@@ -102,7 +102,7 @@ def test_a_load_stays_done_when_its_receipt_cannot_be_written(
         raise StorageError("no permission")
 
     monkeypatch.setattr(Storage, "create", refused)
-    said = with_receipt(Storage(), "/receipts", exported, done, "duckdb:////w", "/parquet")
+    said = with_receipt(Storage(), lambda: "/receipts", exported, done, "duckdb:////w", "/parquet")
     assert said.applied
     assert "the load is done, but its receipt could not be written" in said.remarks[0]
     assert "no permission" in said.remarks[0]

@@ -1,0 +1,156 @@
+"""Plans the recovery of one table from what is left of it. No dagster.
+
+status ─► what is left ─► schema document ─► loads ─► Dagster's events (`facts.py`)
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ddb_assets.aws.lake import LakePaths
+from ddb_assets.contract.coverage import Coverage
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.request import Destination, TableExports
+from ddb_assets.recovery.left import full_reports, listed, window_reports
+from ddb_assets.recovery.plan import Left, Rebuild, newest_full, rebuild
+from ddb_assets.recovery.schemas import Document, lost_document
+from ddb_assets.status.look import Status
+from ddb_assets.status.pictures import DagsterSays, DynamoDBSays, LakeSays, Silent, WarehouseSays
+from ddb_assets.status.warehouse_findings import is_covered
+from ddb_assets.warehouse.results import Recorded
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.clients import AWS
+
+
+class RecoveryError(DdbAssetsError):
+    """A table cannot be recovered, because it is not known what it has, or it is not loaded from exports."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What is done for a table: the schema document that is stored, the loads, and whether Dagster is told of them.
+
+    `why` are the codes of the findings that it mends.
+    """
+
+    table: Table
+    rebuild: Rebuild
+    document: Document | None = None
+    dagster: bool = False
+
+    @property
+    def refused(self) -> tuple[str, str]:
+        """Why it cannot be done, and the command that helps; both empty if it can."""
+        if self.document and not self.document.uri:
+            return (
+                f"version {self.document.version} of its schema documents is lost, and no flattened export has kept it: bring "
+                "it back from a backup, or start the table over",
+                self.rebuild.command,
+            )
+        return self.rebuild.refused, self.rebuild.command
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """What is done, in order: the step, and with what."""
+        found: list[tuple[str, str]] = []
+        if self.document and self.document.uri:
+            found.append(("store schema document", self.document.uri))
+        for number, one in enumerate(self.rebuild.loads):
+            if not one.folder:
+                found.append(("flatten", str(one)))
+            how = "start the table over with" if self.rebuild.restart and not number else "load"
+            found.append((how, str(one)))
+        if self.dagster:
+            found.append(("tell Dagster", "of every load that the ledger has and its event log does not"))
+        return found
+
+    def described(self) -> dict[str, Any]:
+        """The plan for `--json`."""
+        reason, command = self.refused
+        return {
+            "name": self.table.name,
+            "steps": [{"step": step, "with": what} for step, what in self.steps],
+            "refused": reason,
+            "command": command,
+            "windows_to_export": self.rebuild.to_export,
+        }
+
+
+def recovery(aws: "AWS", lake: LakePaths, status: Status, *, restart: bool = False) -> Recovery:
+    """The plan. Raises RecoveryError when a place that it needs says nothing, and what the places raise."""
+    table, seen = status.table, status.seen
+    if not table.full_stages:
+        raise RecoveryError(
+            f"{table.name} is filled by a stream alone, so nothing is left to load it from: {table.chain.restart}"
+        )
+    for name, said in (("the warehouse", seen.warehouse), ("the lake", seen.lake)):
+        if isinstance(said, Silent):
+            raise RecoveryError(f"{table.name}: {name} says nothing, so nothing is known to be lost: {said.reason}")
+    assert isinstance(seen.warehouse, WarehouseSays)  # noqa: S101 -- looked at above
+    assert isinstance(seen.lake, LakeSays)  # noqa: S101
+    if not restart and any(finding.code in {"table_dropped", "rows_changed"} for finding in status.findings):
+        raise RecoveryError(
+            f"{table.name}: rows are missing or changed in the warehouse, which no load notices: --restart replaces them, with "
+            "all rows of the table, in one transaction, and loads every window again"
+        )
+    if any(finding.code in {"ledger_lost", "name_taken"} for finding in status.findings):
+        wrong = next(finding for finding in status.findings if finding.code in {"ledger_lost", "name_taken"})
+        if table.name in seen.warehouse.there:
+            raise RecoveryError(f"{table.name}: {wrong.what}")
+    storage = aws.storage()
+    recorded = seen.warehouse.recorded
+    newer = _newer(seen.lake, recorded)
+    needs_full = restart or newer is not None or recorded.initial_load is None
+    left = full_reports(storage, lake, table) if needs_full else []
+    newer = next((one for one in left if newer and one.export_id == newer.export_id), newer)
+    asking = _Asking(aws, lake, table)
+    if needs_full and newest_full(left) is None and newer is None:
+        left += [one for one in asking.exports(None) if one.is_full]
+    begun = _begun(recorded, newer or newest_full(left), restart=restart)
+    if begun and table.load == "upsert":
+        left += window_reports(storage, lake, table, begun)
+    earliest = seen.dynamodb.earliest if isinstance(seen.dynamodb, DynamoDBSays) else None
+    now = datetime.now(UTC)
+    plan = rebuild(table, recorded, left, earliest, now, restart=restart, newer=newer)
+    if begun and table.load == "upsert" and (plan.to_export or plan.refused):
+        left += [one for one in asking.exports(begun.until) if not one.is_full]
+        plan = rebuild(table, recorded, left, earliest, now, restart=restart, newer=newer)
+    document = lost_document(storage, lake, table, seen.warehouse, seen.lake, left)
+    behind = isinstance(seen.dagster, DagsterSays) and bool(
+        plan.loads or {finding.code for finding in status.findings} & {"dagster_lost", "dagster_behind"}
+    )
+    return Recovery(table, plan, document, behind)
+
+
+def _newer(lake: LakeSays, recorded: Recorded) -> Left | None:
+    """The newest full export that was loaded once, as its receipt says, and is newer than the ledger's."""
+    lost = [one for one in lake.lost if one.is_full and one.export_time and not is_covered(recorded, one)]
+    newest = max(lost, key=lambda one: one.export_time or one.loaded_at, default=None)
+    if newest is None or newest.export_time is None:
+        return None
+    return Left(newest.export_id, newest.table_id, newest.export_time, "full", folder=newest.folder)
+
+
+def _begun(recorded: Recorded, full: Left | None, *, restart: bool) -> Coverage | None:
+    """The coverage that the windows are added to."""
+    if full:
+        same = recorded.coverage if not restart else None
+        return Coverage.of(full.time, same.windows if same else ())
+    return recorded.coverage
+
+
+class _Asking:
+    """Asks DynamoDB for its list of exports, when reports do not suffice."""
+
+    def __init__(self, aws: "AWS", lake: LakePaths, table: Table) -> None:
+        self._aws, self._lake, self._table = aws, lake, table
+
+    def exports(self, since: datetime | None) -> list[Left]:
+        """The finished exports whose manifests are there; none for a table that is scanned."""
+        if self._table.source != "exports":
+            return []
+        exports = TableExports(self._aws.dynamodb(self._table.table), self._table.table)
+        place = Destination.of(self._lake.exports_of(self._table))
+        return list(listed(exports, place, self._table, self._aws.storage(), since))

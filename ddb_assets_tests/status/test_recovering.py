@@ -1,0 +1,124 @@
+"""`recover` mends what `status` has found, from what is left, and only when it is told to."""
+
+import shutil
+
+import pytest
+
+from ddb_assets.recovery.facts import tell
+from ddb_assets.aws.clients import AWS
+from ddb_assets.settings import warehouse_address
+from ddb_assets_tests.cli.test_commands import answer, call
+from ddb_assets_tests.status.standing import DEFS, ORDERS, Standing, by_hand, since
+from ddb_assets_tests.support.instances import in_memory
+from ddb_assets_tests.support.sandboxed import warehouse_file
+from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
+
+ONE = ("--config", str(DEFS), "--table", "orders")
+
+
+def recovered(standing: Standing, *options: str) -> dict[str, object]:
+    """Applies the recovery; afterwards the table is as DynamoDB has it, and nothing needs a person."""
+    (done,) = answer("recover", *ONE, *options, "--apply")["tables"]
+    assert done["refused"] == done["error"] == ""
+    assert loaded_orders() == orders(standing.chain.sandbox)
+    assert standing.found() == {}
+    again = answer("recover", *ONE, "--apply")["tables"][0]
+    assert (again["steps"], again["loads"]) == ([], 0)
+    return done
+
+
+def steps(*options: str) -> list[str]:
+    (planned,) = answer("recover", *ONE, *options)["tables"]
+    return [step["step"] for step in planned["steps"]]
+
+
+def test_a_whole_chain_needs_nothing(standing: Standing) -> None:
+    assert "orders: nothing is to be recovered" in call("recover", *ONE).output
+
+
+def test_a_lost_warehouse_is_loaded_from_parquet_when_it_is_told(standing: Standing) -> None:
+    warehouse_file().unlink()
+    assert steps() == ["load"] * 4
+    said = call("recover", *ONE).output
+    assert "nothing was changed: --apply does what is listed" in said
+    assert not warehouse_file().exists()
+    assert recovered(standing)["loads"] == 4
+
+
+def test_a_restored_warehouse_gets_what_it_lacks(standing: Standing) -> None:
+    shutil.copy(standing.early, warehouse_file())
+    assert steps() == ["load"]
+    assert recovered(standing)["loads"] == 1
+    assert query("SELECT count(*) FROM _ddb_loads") == [(4,)]
+
+
+def test_without_parquet_exports_are_flattened_again(standing: Standing) -> None:
+    warehouse_file().unlink()
+    standing.lose("parquet", "receipts")
+    assert steps() == [*["flatten", "load"] * 4]
+    assert recovered(standing)["loads"] == 4
+
+
+def test_lost_schema_documents_come_from_parquet(standing: Standing) -> None:
+    before = standing.objects("schemas")
+    standing.lose("schemas")
+    assert steps() == ["store schema document"]
+    recovered(standing)
+    after = standing.objects("schemas")
+    assert after.items() <= before.items()
+    assert len(after) == 1
+
+
+def test_warehouse_and_schema_documents_at_once(standing: Standing) -> None:
+    warehouse_file().unlink()
+    standing.lose("schemas")
+    assert steps() == ["store schema document", *["load"] * 4]
+    recovered(standing)
+
+
+def test_schema_documents_that_nothing_has_kept_are_refused(standing: Standing) -> None:
+    standing.lose("schemas", "parquet")
+    said = call("recover", *ONE, "--apply", code=1).output
+    assert "no flattened export has kept it" in said.replace("\n", " ")
+    assert not standing.objects("schemas")
+
+
+@pytest.mark.parametrize("statements", [["DROP TABLE orders"], ["DELETE FROM orders"], ["DROP TABLE orders__items"]])
+def test_what_was_changed_by_hand_is_replaced_only_with_restart(standing: Standing, statements: list[str]) -> None:
+    by_hand(*statements)
+    assert "--restart replaces them" in call("recover", *ONE, "--apply", code=1).output.replace("\n", " ")
+    assert "name it by --table" in call("recover", *ONE[:2], "--restart", code=2).output
+    assert steps("--restart") == ["start the table over with", *["load"] * 3]
+    recovered(standing, "--restart")
+
+
+def test_tables_without_a_ledger_are_put_aside_first(standing: Standing) -> None:
+    by_hand("DROP VIEW _ddb_loads", "DROP TABLE _ddb_loads__orders")
+    assert "Put it aside" in call("recover", *ONE, "--apply", code=1).output
+    by_hand(*(f"ALTER TABLE {name} RENAME TO {name}_put_aside" for name in ("orders", "orders__items")))
+    recovered(standing)
+    assert query("SELECT count(*) FROM orders_put_aside") == query("SELECT count(*) FROM orders")
+
+
+def test_nothing_is_left_to_recover_from(standing: Standing) -> None:
+    warehouse_file().unlink()
+    standing.lose("")
+    (said,) = answer_of_failure(standing)
+    assert "no full export of orders is left" in said["refused"]
+    assert said["command"].startswith("dg launch --assets ")
+
+
+def answer_of_failure(_: Standing) -> list[dict[str, str]]:
+    import json
+
+    return json.loads(call("recover", *ONE, "--apply", "--json", code=1).stdout)["tables"]  # type: ignore[no-any-return]
+
+
+def test_dagster_is_told_what_the_ledger_has(standing: Standing) -> None:
+    with in_memory() as other:
+        assert set(standing.found(other)) == {"dagster_lost"}
+        told = tell(other, AWS(), standing.lake, warehouse_address(), ORDERS)
+        assert told == 1 + 2 + 2 + 3 * (1 + 2 + 2)
+        assert standing.found(other) == {}
+        assert tell(other, AWS(), standing.lake, warehouse_address(), ORDERS) == 0
+        assert len(since(3)) == 3
