@@ -142,6 +142,8 @@ class DynamoDBTable(TableDeclaration):
         own = _definitions(table, project.edges.writers[table.name])
         own = translated(own, table, self.translate) if self.translate else own
         return dg.Definitions.merge(own, shared(project.declared, project.writers)) if project.first is self else own
+        own = translated(own, (table, self.translate)) if self.translate else own
+        return dg.Definitions.merge(own, shared(project.declared)) if project.first is self else own
 
 
 def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Translation | None:

@@ -13,6 +13,7 @@ from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
+from ddb_assets.status.assets import status_assets
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.backfill_job import history_backfill
 from ddb_assets.windows.sensor import manifest_sensors
@@ -42,6 +43,8 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
     own = dg.Definitions(
         assets=followed,
         jobs=[*([job] if exported else []), *history_backfill(tables)],
+        assets=[status_assets(tables), *(stream_assets(stream, WAREHOUSE.address) for stream in streams)],
+        jobs=[job] if exported else [],
         sensors=[
             automation(tables),
             *manifest_sensors(tables),
@@ -50,7 +53,4 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
         ],
         resources=RESOURCES,
     )
-    for component in declared:
-        if component.translate and component.table.stream:
-            own = translated(own, component.table, component.translate)
-    return own
+    return translated(own, *((one.table, one.translate) for one in declared if one.translate))

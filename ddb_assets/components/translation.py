@@ -32,16 +32,20 @@ def renamed(table: Table, translate: Translation) -> Table:
     return table.with_paths(paths)
 
 
-def translated(declared: dg.Definitions, table: Table, translate: Translation) -> dg.Definitions:
-    """The definitions, with all other attributes that the translation gives to the assets of this renamed table."""
-    usual: Mapping[dg.AssetKey, tuple[Stage, str]] = {
-        metadata.key_of(table, stage, name): (stage, name) for stage, name in _assets(table)
+def translated(declared: dg.Definitions, *changes: tuple[Table, Translation]) -> dg.Definitions:
+    """The definitions, with all other attributes that each translation gives to the assets of its renamed table."""
+    usual: Mapping[dg.AssetKey, tuple[Translation, Stage, str]] = {
+        metadata.key_of(table, stage, name): (translate, stage, name)
+        for table, translate in changes
+        for stage, name in _assets(table)
     }
+    if not usual:
+        return declared
 
     def changed(spec: dg.AssetSpec) -> dg.AssetSpec:
         if spec.key not in usual:
             return spec
-        stage, name = usual[spec.key]
+        translate, stage, name = usual[spec.key]
         before = spec.replace_attributes(key=asset_path(stage, name))
         return translate(before, stage).replace_attributes(key=spec.key)
 

@@ -27,6 +27,7 @@ Stage = Literal[
     "live",
     "history",
     "cold",
+    "status",
     "import",
     "copy",
 ]
@@ -47,6 +48,7 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "live": ("warehouse", "_live"),
     "history": ("warehouse", "_history"),
     "cold": ("cold", "_cold"),
+    "status": ("status", "_status"),
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }

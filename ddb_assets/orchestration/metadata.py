@@ -38,6 +38,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "live": frozenset(),
     "history": frozenset(),
     "cold": frozenset({"iceberg"}),
+    "status": frozenset(),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }

@@ -12,7 +12,7 @@ from ddb_assets.resources.shared import WAREHOUSE
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold", "upkeep"})
+OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold", "upkeep", "status"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 """The stages that every window passes."""
@@ -41,11 +41,11 @@ def all_keys(table: Table) -> list[dg.AssetKey]:
 def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
     if table.source == "stream":
-        return ("dynamodb", "warehouse")
+        return ("dynamodb", "warehouse", "status")
     if table.load == "replace":
-        return ("dynamodb", *whole_stages(table), *upkeep(table))
+        return ("dynamodb", *whole_stages(table), *upkeep(table), "status")
     cold: tuple[Stage, ...] = ("cold",) if table.warehouse.retain else ()
-    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold, *upkeep(table))
+    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold, *upkeep(table), "status")
 
 
 def upkeep(table: Table) -> tuple[Stage, ...]:

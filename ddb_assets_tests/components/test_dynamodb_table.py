@@ -80,6 +80,7 @@ def test_a_table_name_alone_gives_the_whole_chain(load: Loader, offline: None) -
         "exports/orders_window_export": {"dynamodb/orders_table", "loads/orders_initial_load"},
         "parquet/orders_window_parquet": {"exports/orders_window_export"},
         "warehouse/orders": {"parquet/orders_window_parquet", "loads/orders_initial_load"},
+        "status/orders_status": {"warehouse/orders"},
     }
 
 
@@ -89,6 +90,7 @@ def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
         "exports/orders_full_export": {"dynamodb/orders_table"},
         "parquet/orders_full_parquet": {"exports/orders_full_export"},
         "warehouse/orders": {"parquet/orders_full_parquet"},
+        "status/orders_status": {"warehouse/orders"},
     }
 
 
@@ -108,7 +110,7 @@ def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
     for child in children:
         assert graph.get(asset_key("warehouse", child)).parent_keys == {asset_key("full_parquet", child)}
         assert graph.get(asset_key("full_parquet", child)).parent_keys == {asset_key("full_export", "orders")}
-    assert len(graph.get_all_asset_keys()) == 4 + 2 * len(children)
+    assert len(graph.get_all_asset_keys()) == 5 + 2 * len(children)
 
 
 def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks(
@@ -129,6 +131,7 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
         "exports": {"dynamodb", "s3"},
         "parquet": {"s3", "parquet"},
         "warehouse": {"redshift"},
+        "status": set(),
     }
     blocking = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
     assert blocking >= {

@@ -14,7 +14,7 @@ from ddb_assets.aws.lake import LakePaths
 from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.contract.table import Table
 from ddb_assets.sandbox import demo
-from ddb_assets.settings import state_folder, warehouse_address
+from ddb_assets.settings import warehouse_address
 from ddb_assets.status.codes import Finding
 from ddb_assets.status.facts import dagster_says
 from ddb_assets.status.look import NOT_ASKED, Status, look
@@ -99,9 +99,11 @@ class Standing:
         ask = partial(dagster_says, instance or self.chain.instance) if dagster else NOT_ASKED
         return look(AWS(), address or warehouse_address(), self.lake, ORDERS, ask)
 
-    def found(self, instance: dg.DagsterInstance | None = None, **how: bool) -> dict[str, Finding]:
+    def found(
+        self, instance: dg.DagsterInstance | None = None, *, dagster: bool = True, address: str = ""
+    ) -> dict[str, Finding]:
         """The findings that need a person, by code."""
-        status = self.status(instance, **how)  # type: ignore[arg-type]
+        status = self.status(instance, dagster=dagster, address=address)
         return {finding.code: finding for finding in status.findings if finding.needs_a_person}
 
 
@@ -110,7 +112,3 @@ def by_hand(*statements: str) -> None:
     with DuckDBEngine(warehouse_file()) as warehouse:
         for statement in statements:
             warehouse.execute(Statement(statement))
-
-
-def state_files() -> Path:
-    return state_folder()

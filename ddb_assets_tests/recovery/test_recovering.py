@@ -1,22 +1,20 @@
 """`recover` mends what `status` has found, from what is left, and only when it is told to."""
 
+import json
 import shutil
+from typing import Any
 
 import pytest
 
-from ddb_assets.recovery.facts import tell
-from ddb_assets.aws.clients import AWS
-from ddb_assets.settings import warehouse_address
 from ddb_assets_tests.cli.test_commands import answer, call
-from ddb_assets_tests.status.standing import DEFS, ORDERS, Standing, by_hand, since
-from ddb_assets_tests.support.instances import in_memory
+from ddb_assets_tests.status.standing import DEFS, Standing, by_hand
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
 
 ONE = ("--config", str(DEFS), "--table", "orders")
 
 
-def recovered(standing: Standing, *options: str) -> dict[str, object]:
+def recovered(standing: Standing, *options: str) -> dict[str, Any]:
     """Applies the recovery; afterwards the table is as DynamoDB has it, and nothing needs a person."""
     (done,) = answer("recover", *ONE, *options, "--apply")["tables"]
     assert done["refused"] == done["error"] == ""
@@ -24,7 +22,7 @@ def recovered(standing: Standing, *options: str) -> dict[str, object]:
     assert standing.found() == {}
     again = answer("recover", *ONE, "--apply")["tables"][0]
     assert (again["steps"], again["loads"]) == ([], 0)
-    return done
+    return dict(done)
 
 
 def steps(*options: str) -> list[str]:
@@ -103,22 +101,6 @@ def test_tables_without_a_ledger_are_put_aside_first(standing: Standing) -> None
 def test_nothing_is_left_to_recover_from(standing: Standing) -> None:
     warehouse_file().unlink()
     standing.lose("")
-    (said,) = answer_of_failure(standing)
+    (said,) = json.loads(call("recover", *ONE, "--apply", "--json", code=1).stdout)["tables"]
     assert "no full export of orders is left" in said["refused"]
     assert said["command"].startswith("dg launch --assets ")
-
-
-def answer_of_failure(_: Standing) -> list[dict[str, str]]:
-    import json
-
-    return json.loads(call("recover", *ONE, "--apply", "--json", code=1).stdout)["tables"]  # type: ignore[no-any-return]
-
-
-def test_dagster_is_told_what_the_ledger_has(standing: Standing) -> None:
-    with in_memory() as other:
-        assert set(standing.found(other)) == {"dagster_lost"}
-        told = tell(other, AWS(), standing.lake, warehouse_address(), ORDERS)
-        assert told == 1 + 2 + 2 + 3 * (1 + 2 + 2)
-        assert standing.found(other) == {}
-        assert tell(other, AWS(), standing.lake, warehouse_address(), ORDERS) == 0
-        assert len(since(3)) == 3
