@@ -10,7 +10,7 @@ from ddb_assets.cli.declared import ask_dagster, instance, lake_at, tables
 from ddb_assets.cli.output import note, print_grid, print_json, say
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.recovery.mend import load_again, store_schema
+from ddb_assets.recovery.mend import flatten_again, load_again, store_schema
 from ddb_assets.recovery.recovery import Recovery, RecoveryError, recovery
 from ddb_assets.settings import LAKE, warehouse_address
 from ddb_assets.status.look import Status, look
@@ -75,6 +75,8 @@ class _Table:
     def _apply(self, plan: Recovery) -> dict[str, Any]:
         if plan.document:
             store_schema(self._aws, self._lake, plan.document)
+        for again in plan.parquet:
+            flatten_again(self._aws, self._lake, self._table, again.left, note, again.folder)
         results = load_again(self._aws, self._lake, self._address, self._table, plan.rebuild, note)
         told = 0
         if plan.dagster and not isinstance(self._dagster, Silent):

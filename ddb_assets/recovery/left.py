@@ -4,7 +4,8 @@ Reports are read, one for each full export (the newest ones) and for each window
 where reports do not suffice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import LONGEST, Window, WindowError
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, TableExports
-from ddb_assets.flatten.output import read_report
+from ddb_assets.flatten.output import REPORT, read_report
 from ddb_assets.recovery.plan import Left
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.receipts import Named
-from ddb_assets.warehouse.results import Load
+from ddb_assets.warehouse.results import Load, Recorded
 from ddb_assets.windows.coverage import partition
 
 if TYPE_CHECKING:
@@ -79,6 +80,31 @@ def _left(storage: "Storage", folder: str, key: str, table: Table) -> Left | Non
     return Left(
         report.export_id, report.table_id, end, key, report.from_time, folder, schema_version=report.schema_version
     )
+
+
+@dataclass(frozen=True)
+class Again:
+    """A loaded export whose Parquet is lost, and the folder that it was in."""
+
+    left: Left
+    folder: str
+
+
+def lost_parquet(
+    storage: "Storage", lake: LakePaths, table: Table, recorded: Recorded, exports: Iterable[Left]
+) -> Iterator[Again]:
+    """The exports that are loaded since the initial load, have lost their Parquet, and are still there themselves."""
+    there = {one.export_id: one for one in exports}
+    begun, coverage = recorded.initial_load, recorded.coverage
+    since = {
+        load.export_id: load
+        for load in recorded.loads
+        if coverage and (load.from_time, load.to_time) in coverage.windows
+    }
+    for load in [*([begun[1]] if begun else []), *since.values()]:
+        folder = folder_of(storage, lake, table, load)
+        if load.export_id in there and not storage.exists(join(folder, REPORT)):
+            yield Again(there[load.export_id], folder)
 
 
 def folder_of(storage: "Storage", lake: LakePaths, table: Table, load: Load) -> str:

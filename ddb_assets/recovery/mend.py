@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.lake import LakePaths
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import key_schema
 from ddb_assets.exports.trust import confirm
@@ -43,13 +43,10 @@ def load_again(aws: "AWS", lake: LakePaths, address: str, table: Table, what: Re
     What was loaded before stays loaded.
     """
     done: list[LoadResult] = []
-    key: KeySchema | None = None
     folders: dict[Left, str] = {}
     for one in what.loads:
         if not one.folder:
-            key = key or key_schema(aws.dynamodb(table.table), table)
-            say(f"flattening {one}")
-            folders[one] = _flattened(aws, lake, table, key, one)
+            folders[one] = flatten_again(aws, lake, table, one, say)
     storage = aws.storage()
     label = f"ddb_assets recover {table.name}"
     if not what.loads:
@@ -68,11 +65,12 @@ def load_again(aws: "AWS", lake: LakePaths, address: str, table: Table, what: Re
     return done
 
 
-def _flattened(aws: "AWS", lake: LakePaths, table: Table, key: KeySchema, one: Left) -> str:
-    """Flattens an export again, into its usual folder; returns that."""
-    storage = aws.storage()
+def flatten_again(aws: "AWS", lake: LakePaths, table: Table, one: Left, say: Say, folder: str = "") -> str:
+    """Flattens an export again, into this folder or its usual one; returns that."""
+    say(f"flattening {one}")
+    storage, key = aws.storage(), key_schema(aws.dynamodb(table.table), table)
     export = read_export(storage, one.export, expected_table=table.table)
     confirm(aws.dynamodb(table.table), table, export)
-    out = lake.parquet(table, export.id, one.partition)
+    out = folder or lake.parquet(table, export.id, one.partition)
     flatten(storage, export, table=table, key=key, out=out, schemas=SchemaStore(storage, lake.schemas))
     return out

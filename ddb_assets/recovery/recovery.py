@@ -12,7 +12,7 @@ from ddb_assets.contract.coverage import Coverage
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.request import Destination, TableExports
-from ddb_assets.recovery.left import full_reports, listed, window_reports
+from ddb_assets.recovery.left import Again, full_reports, listed, lost_parquet, window_reports
 from ddb_assets.recovery.plan import Left, Rebuild, newest_full, rebuild
 from ddb_assets.recovery.schemas import Document, lost_document
 from ddb_assets.status.look import Status
@@ -32,13 +32,14 @@ class RecoveryError(DdbAssetsError):
 class Recovery:
     """What is done for a table: the schema document that is stored, the loads, and whether Dagster is told of them.
 
-    `why` are the codes of the findings that it mends.
+    `parquet` are exports that are loaded, and are only flattened again, because their Parquet is lost.
     """
 
     table: Table
     rebuild: Rebuild
     document: Document | None = None
     dagster: bool = False
+    parquet: tuple[Again, ...] = ()
 
     @property
     def refused(self) -> tuple[str, str]:
@@ -57,6 +58,7 @@ class Recovery:
         found: list[tuple[str, str]] = []
         if self.document and self.document.uri:
             found.append(("store schema document", self.document.uri))
+        found += [("flatten", str(again.left)) for again in self.parquet]
         for number, one in enumerate(self.rebuild.loads):
             if not one.folder:
                 found.append(("flatten", str(one)))
@@ -121,7 +123,10 @@ def recovery(aws: "AWS", lake: LakePaths, status: Status, *, restart: bool = Fal
     behind = isinstance(seen.dagster, DagsterSays) and bool(
         plan.loads or {finding.code for finding in status.findings} & {"dagster_lost", "dagster_behind"}
     )
-    return Recovery(table, plan, document, behind)
+    parquet: tuple[Again, ...] = ()
+    if not plan.refused and any(finding.code == "parquet_lost" for finding in status.findings):
+        parquet = tuple(lost_parquet(storage, lake, table, recorded, asking.exports(None)))
+    return Recovery(table, plan, document, behind, parquet)
 
 
 def _newer(lake: LakeSays, recorded: Recorded) -> Left | None:

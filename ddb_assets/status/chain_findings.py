@@ -12,6 +12,8 @@ from ddb_assets.windows.coverage import missing, too_short
 
 ALLOWED = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
 """How long an export and its load may take before they are late."""
+RECORDED = timedelta(minutes=10)
+"""How long after a commit its run may still have to tell Dagster."""
 BROKEN: frozenset[Code] = frozenset({"warehouse_restored", "table_recreated", "history_gone", "recovery_off"})
 """Causes of missing windows, which are not told again."""
 
@@ -64,6 +66,9 @@ def dagster_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -> 
     known, coverage = seen.dagster, warehouse.coverage
     if isinstance(known, Silent) or not table.full_stages:
         return
+    first = warehouse.loads[0].loaded_at if len(warehouse.loads) == 1 else None
+    if first and seen.now - first < RECORDED:
+        return  # the run that has committed its first load may not have ended
     if not known.knows:
         yield Finding(
             "dagster_lost",

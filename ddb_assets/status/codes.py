@@ -36,10 +36,13 @@ Code = Literal[
     "windows_missing",
     "stale",
     "stream_gap",
+    "stream_lost",
     "quarantined",
 ]
 
-NOTES: frozenset[Code] = frozenset({"loaded_elsewhere", "dagster_behind", "parquet_incomplete", "quarantined"})
+NOTES: frozenset[Code] = frozenset(
+    {"loaded_elsewhere", "dagster_behind", "parquet_incomplete", "stream_gap", "quarantined"}
+)
 """What is worth knowing and needs nobody. Everything else needs a person."""
 
 

@@ -24,8 +24,14 @@ def findings(table: Table, seen: Pictures) -> list[Finding]:
             found += window_findings(table, seen, warehouse, [one.code for one in found])
             found += notes(warehouse)
     if seen.stream and not isinstance(seen.stream, Silent) and seen.stream.gap:
-        what = f"records may be missing: {seen.stream.gap}"
-        found.append(Finding("stream_gap", what, f"stream {seen.stream.stream}"))
+        alone = table.source == "stream"
+        todo = (
+            f"no export puts this right: start the table over {table.chain.restart}"
+            if alone
+            else "windows put it right"
+        )
+        what = f"records may be missing: {seen.stream.gap}; {todo}"
+        found.append(Finding("stream_lost" if alone else "stream_gap", what, f"stream {seen.stream.stream}"))
     return found
 
 

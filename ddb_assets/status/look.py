@@ -1,7 +1,7 @@
 """One look at a table: what all places say, the numbers, and what was found. No dagster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,45 @@ def look(
     kept: LakeSays | Silent = lake if isinstance(lake, Silent) else of_lake(aws, lake, table, warehouse)
     place = None if isinstance(lake, Silent) else Destination.of(lake.exports_of(table))
     said = dagster if isinstance(dagster, Silent) else dagster(table, warehouse)
+    warehouse, kept, said = _asked_again(aws, address, table, warehouse, kept, said)
     seen = Pictures(datetime.now(UTC), warehouse, kept, of_dynamodb(aws, table, place), said, stream)
     return Status(table, seen, numbers(table, seen), tuple(findings(table, seen)))
+
+
+def _asked_again(
+    aws: "AWS",
+    address: str,
+    table: Table,
+    warehouse: WarehouseSays | Silent,
+    lake: LakeSays | Silent,
+    dagster: DagsterSays | Silent,
+) -> tuple[WarehouseSays | Silent, LakeSays | Silent, DagsterSays | Silent]:
+    """The same, without loads that were committed between the question to the warehouse and those to the others.
+
+    A receipt, and an event of Dagster, comes after its load. So a load that one of them knows, and that is still not in the
+    ledger when the warehouse is asked again, is lost.
+    """
+    lost = isinstance(lake, LakeSays) and bool(lake.lost)
+    if not isinstance(warehouse, WarehouseSays) or not (lost or _lacks(warehouse, dagster)):
+        return warehouse, lake, dagster
+    now, _ = _warehouse(aws, address, table)
+    if isinstance(now, Silent):
+        return now, lake, dagster
+    loads, exports = {load.load_id for load in now.loads}, {load.export_id for load in now.loads}
+    if isinstance(lake, LakeSays):
+        lake = replace(lake, lost=tuple(one for one in lake.lost if one.load_id not in loads))
+    if isinstance(dagster, DagsterSays):
+        called = {key: export for key, export in dagster.called.items() if export not in exports}
+        dagster = replace(dagster, called=called)
+    return now, lake, dagster
+
+
+def _lacks(warehouse: WarehouseSays, dagster: DagsterSays | Silent) -> bool:
+    """Whether Dagster knows a load that the ledger does not have."""
+    if isinstance(dagster, Silent):
+        return False
+    known = {load.export_id for load in warehouse.loads}
+    return bool(dagster.called) or (dagster.initial_load is not None and dagster.initial_load[1] not in known)
 
 
 def _warehouse(aws: "AWS", address: str, table: Table) -> tuple[WarehouseSays | Silent, StreamSays | Silent | None]:

@@ -32,8 +32,10 @@ def moment(hour: int) -> datetime:
 def left(start: int | None, end: int, *, parquet: bool = True, name: str = "") -> Left:
     what = name or f"{start}-{end}"
     table_id = "11111111-2222-3333-4444-555555555555"
-    where = {"folder": f"s3://b/{what}"} if parquet else {"export": f"s3://b/exports/{what}"}
-    return Left(what, table_id, moment(end), "", None if start is None else moment(start), **where)
+    begin = None if start is None else moment(start)
+    if parquet:
+        return Left(what, table_id, moment(end), "", begin, folder=f"s3://b/{what}")
+    return Left(what, table_id, moment(end), "", begin, export=f"s3://b/exports/{what}")
 
 
 def planned(*there: Left, earliest: int | None = None, restart: bool = False, now: int = HOURS) -> Rebuild:

@@ -57,6 +57,13 @@ def test_without_parquet_exports_are_flattened_again(standing: Standing) -> None
     assert recovered(standing)["loads"] == 4
 
 
+def test_lost_parquet_is_made_again_from_exports(standing: Standing) -> None:
+    standing.lose("parquet")
+    assert steps() == ["flatten"] * 4
+    assert recovered(standing)["loads"] == 0
+    assert sum(name.endswith("/report.json") for name in standing.objects("parquet")) == 4
+
+
 def test_lost_schema_documents_come_from_parquet(standing: Standing) -> None:
     before = standing.objects("schemas")
     standing.lose("schemas")

@@ -1,9 +1,12 @@
 """Each disaster is detected, named and told apart from the others, by what is left."""
 
 import shutil
+from typing import Any
 
 import pytest
 
+from ddb_assets.status import gather, gather_lake
+from ddb_assets.status.pictures import LakeSays
 from ddb_assets_tests.status.standing import Standing, by_hand
 from ddb_assets_tests.support.instances import in_memory
 from ddb_assets_tests.support.sandboxed import warehouse_file
@@ -30,6 +33,22 @@ def test_it_is_seen_by_dagsters_log_alone_too(standing: Standing) -> None:
     (found,) = standing.found().values()
     assert found.code == "warehouse_restored"
     assert "Dagster's event log" in found.what
+
+
+def test_a_load_that_is_committed_during_a_look_is_not_taken_for_lost(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(standing.early, warehouse_file())
+    said = gather_lake.lake_says
+
+    def committed_meanwhile(*places: Any) -> LakeSays:
+        shutil.copy(standing.late, warehouse_file())
+        return said(*places)
+
+    monkeypatch.setattr(gather, "lake_says", committed_meanwhile)
+    status = standing.status()
+    assert status.findings == ()
+    assert status.numbers.windows_behind == 0
 
 
 @pytest.mark.parametrize("dagster", [True, False])
