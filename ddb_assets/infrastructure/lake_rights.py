@@ -42,6 +42,12 @@ def writes(wanted: Wanted, *folders: str, deletes: bool = True) -> Iterator[Stat
     yield from uses_key(wanted, "GenerateDataKey")
 
 
+def creates(wanted: Wanted, folder: str) -> Iterator[Statement]:
+    """Writing small files that nobody changes into a folder of the lake, without reading them."""
+    yield allow("s3: PutObject", objects_arn(wanted.lake.bucket, wanted.lake.key(folder)))
+    yield from uses_key(wanted, "GenerateDataKey Decrypt")
+
+
 def reads_at(wanted: Wanted, uri: str) -> Iterator[Statement]:
     """Reading the files at a URI; nothing for a place that is not on S3."""
     objects, bucket = objects_at(uri), bucket_at(uri)

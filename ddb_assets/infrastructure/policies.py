@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.arns import (
     ARN,
     HERE,
@@ -18,9 +19,10 @@ from ddb_assets.infrastructure.arns import (
 )
 from ddb_assets.infrastructure.catalog_rights import appended
 from ddb_assets.infrastructure.lake_rights import reads, uses_key, writes, writes_at
+from ddb_assets.infrastructure.lake_rights import creates, reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
-from ddb_assets.infrastructure.wanted import Wanted
+from ddb_assets.infrastructure.wanted import OWN_STREAM, Wanted
 
 DAGSTER = "dagster"
 """The role with the rights of all stages, for a process that runs them all."""
@@ -70,14 +72,7 @@ def _flatten(wanted: Wanted) -> Iterator[Statement]:
     if not wanted.exported and not wanted.scanned:
         return
     for table in wanted.exported:
-        place = wanted.place(table)
-        prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
-        yield allow("s3: GetObject", objects_arn(place.bucket, prefix))
-        yield allow("s3: ListBucket", bucket_arn(place.bucket))
-        if place.kms_key:
-            yield allow("kms: Decrypt", _key(place.kms_key))
-        if place.bucket == wanted.lake.bucket:
-            yield from uses_key(wanted, "Decrypt")
+        yield from _reads_exports(wanted, table)
         if table.trust == "dynamodb":
             yield allow("dynamodb: DescribeExport", f"{table_arn(table.table)}/export/*")
     if wanted.scanned:
@@ -86,10 +81,23 @@ def _flatten(wanted: Wanted) -> Iterator[Statement]:
     yield from writes(wanted, "schemas", deletes=False)
 
 
+def _reads_exports(wanted: Wanted, table: Table) -> Iterator[Statement]:
+    """Reading the exports of a table."""
+    place = wanted.place(table)
+    prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
+    yield allow("s3: GetObject", objects_arn(place.bucket, prefix))
+    yield allow("s3: ListBucket", bucket_arn(place.bucket))
+    if place.kms_key:
+        yield allow("kms: Decrypt", _key(place.kms_key))
+    if place.bucket == wanted.lake.bucket:
+        yield from uses_key(wanted, "Decrypt")
+
+
 def _load(wanted: Wanted) -> Iterator[Statement]:
-    """Loading Parquet: the process reads reports and footers, and writes COPY's manifests beside the parts."""
+    """Loading Parquet: the process reads reports and footers, and writes COPY's manifests beside the parts, and receipts."""
     if wanted.tables:
         yield from writes(wanted, "parquet", CHECK) if wanted.in_redshift else reads(wanted, "parquet")
+        yield from creates(wanted, "receipts")
         yield from _login(wanted)
 
 
@@ -105,6 +113,25 @@ def _stream(wanted: Wanted) -> Iterator[Statement]:
     if wanted.streamed:
         yield from writes(wanted, "parquet")
         yield from writes(wanted, "streams", "schemas", deletes=False)
+        yield from _login(wanted)
+
+
+def _status(wanted: Wanted) -> Iterator[Statement]:
+    """Looking at tables, what can be exported of them, streams, and what the lake and the warehouse have of them."""
+    for table in wanted.tables:
+        arn = table_arn(table.table)
+        yield allow("dynamodb: DescribeTable", arn)
+        if table.source == "exports":
+            yield allow("dynamodb: DescribeContinuousBackups", arn)
+            yield allow("dynamodb: DescribeExport", f"{arn}/export/*")
+            yield from _reads_exports(wanted, table)
+        if table.stream and table.stream != OWN_STREAM and not table.reads_in_warehouse:
+            yield allow("kinesis: DescribeStreamSummary", stream_arn(table.stream))
+    if wanted.exported:
+        yield allow("dynamodb: ListExports", ANY)
+    if wanted.tables:
+        scans = ["scans"] if wanted.scanned else []
+        yield from reads(wanted, "parquet", "schemas", "receipts", *scans)
         yield from _login(wanted)
 
 
@@ -206,6 +233,7 @@ _STAGES: Mapping[str, Rights] = {
     "changes": _changes,
     "stream": _stream,
     "scan": _scan,
+    "status": _status,
     "import": _import,
     "copy": _copy,
     "alerts": _alerts,

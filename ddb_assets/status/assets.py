@@ -13,6 +13,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -48,7 +49,8 @@ def status_assets(tables: Sequence[Table]) -> dg.AssetsDefinition:
         for key, table in keys.items():
             if key not in context.selected_asset_keys | checks:
                 continue
-            seen = look(ddb_aws.clients, ddb_warehouse.address, place, table, ask)
+            with explained_failure():
+                seen = look(ddb_aws.clients, ddb_warehouse.address, place, table, ask)
             for finding in seen.findings:
                 context.log.warning(f"{table.name}: {finding.code}: {finding.what}")
             results = [_result(key, seen)] if key in checks else []

@@ -6,12 +6,9 @@ from typing import Any
 
 from ddb_assets.contract.scan import is_scan
 from ddb_assets.contract.table import Table
+from ddb_assets.costs.prices import GB, prices
 from ddb_assets.status.pictures import DynamoDBSays, LakeSays, Pictures, StreamSays, WarehouseSays
 from ddb_assets.windows.coverage import missing
-
-GIGABYTE = 1 << 30
-USD_PER_GIGABYTE = 0.10
-"""What DynamoDB bills for exports, full and incremental, as in us-east-1; other Regions differ a little."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Numbers:
     `baseline` is the time of the newest initial load. `exported`, `flattened` and `loaded` say until when the newest window of
     each stage goes; `flattened` is the start of its partition. `shows_until` is the moment until which no change is missing.
     `windows_behind` counts the windows that have ended and are not loaded. `quarantined`, `extra_values` and `billed_bytes`
-    are sums over all loads that the ledger has of exports; `billed_bytes` is what DynamoDB billed for these.
+    are sums over all loads that the ledger has of exports; `billed_bytes` is what DynamoDB billed for these, `usd` its price.
     """
 
     baseline: datetime | None = None
@@ -37,20 +34,16 @@ class Numbers:
     quarantined: int | None = None
     extra_values: int | None = None
     billed_bytes: int | None = None
-
-    @property
-    def usd(self) -> float | None:
-        """The list price of the exports."""
-        return None if self.billed_bytes is None else self.billed_bytes / GIGABYTE * USD_PER_GIGABYTE
+    usd: float | None = None
 
     def document(self) -> dict[str, Any]:
         """The numbers for `--json`."""
         times = {name: _said(getattr(self, name)) for name in ("baseline", "exported", "loaded", "shows_until")}
-        return {**vars(self), **times, "usd": None if self.usd is None else round(self.usd, 4)}
+        return {**vars(self), **times}
 
 
 def numbers(table: Table, seen: Pictures) -> Numbers:
-    """The numbers, as far as the places say them."""
+    """The numbers, as far as the places say them. Raises PricesError for a file of prices that cannot be read."""
     exported = seen.dynamodb.exported if isinstance(seen.dynamodb, DynamoDBSays) else None
     flattened = seen.lake.flattened if isinstance(seen.lake, LakeSays) else ""
     lag = None
@@ -63,6 +56,7 @@ def numbers(table: Table, seen: Pictures) -> Numbers:
     if coverage:
         until = coverage.until if table.load == "upsert" else coverage.initial_load
     windowed = coverage is not None and table.load == "upsert"
+    billed = sum({load.export_id: load.billed_bytes for load in loads if not is_scan(load.export_id)}.values())
     differing = seen.warehouse.recorded.differing
     return Numbers(
         baseline=coverage.initial_load if coverage else None,
@@ -81,7 +75,8 @@ def numbers(table: Table, seen: Pictures) -> Numbers:
         },
         quarantined=sum(load.quarantined for load in loads),
         extra_values=sum(load.extra_values for load in loads),
-        billed_bytes=sum({load.export_id: load.billed_bytes for load in loads if not is_scan(load.export_id)}.values()),
+        billed_bytes=billed,
+        usd=round(billed / GB * prices().dynamodb.export_gb, 4),
     )
 
 

@@ -95,6 +95,7 @@ def loaded(
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
         place = warehouse_place(warehouse.address, target.schema)
+        # guard: every load leaves a receipt
         result = with_receipt(aws.clients.storage(), lambda: lake.receipts, report, result, place, folder)
         initial_load = target.recorded(report.root.name).initial_load if report.is_full else None
         columns = target.columns(result.table_rows)

@@ -116,6 +116,7 @@ def with_receipt(
     try:
         if receipt := Receipt.of(report, result, warehouse, folder):
             leave(storage, receipts(), receipt)
+    # guard: a load stays done without its receipt
     except DdbAssetsError as error:
         remark = (
             f"the load is done, but its receipt could not be written, so `ddb-assets status` may not notice if a backup "

@@ -294,6 +294,11 @@ def _look(world: World, stream: str) -> None:
     assert isinstance(found, dg.RunRequest), found
 
 
+def statuses(world: World) -> None:
+    """A look at every table, its windows missing; the files of the newest loads are looked for."""
+    world.run("status", *(f"status/{table}_status" for table in (*EXPORTED, "events")))
+
+
 def imports(world: World) -> None:
     """Declared imports, and an undo of what the first one replaced."""
     world.run("import", "imports/prices", config={"write": True})
@@ -382,6 +387,7 @@ FLOWS: Sequence[Callable[[World], None]] = (
     windows,
     scan,
     streams,
+    statuses,
     imports,
     whole_process,
     copies,

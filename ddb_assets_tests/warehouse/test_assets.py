@@ -15,6 +15,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
@@ -41,6 +42,10 @@ class World:
     def __init__(self, instance: dg.DagsterInstance, server: RedshiftServer, lake: Place, endpoint: str) -> None:
         self.instance, self.server, self.lake, self.endpoint = instance, server, lake, endpoint
         self.url = f"{server.url}?sslmode=disable"
+
+    @property
+    def receipts(self) -> str:
+        return f"{self.lake.root}/receipts"
 
     def flattened(self, stage: Stage, made: Report, partition: str | None = None) -> None:
         folder = f"{self.lake.root}/{stage}/{made.export_id}"
@@ -123,6 +128,14 @@ def test_an_initial_load_and_a_window_say_what_they_loaded_and_how(
     assert {"ddb_assets orders", f"ddb_assets orders {WINDOW}"} <= {str(label).strip() for label in labels}
     assert shown(result, "warehouse/orders__lines")["copy_query_id"] != facts["copy_query_id"]
     assert select(over_redshift, "SELECT * FROM people.orders") == [("a", "second")]
+    (ledger,) = receipts.ledgers(world.lake.storage, world.receipts, "orders")
+    first, second = (
+        receipts.read(world.lake.storage, world.receipts, "orders", which)
+        for which in receipts.named(world.lake.storage, world.receipts, "orders", ledger)
+    )
+    assert (first.is_full, second.export_id) == (True, export.export_id)
+    assert second.folder.startswith(f"{world.lake.root}/window_parquet/")
+    assert second.warehouse == f"redshift://{world.server.url.partition('@')[2].partition(':')[0]}/dev/public"
 
 
 def test_an_older_full_export_that_comes_late_does_not_become_the_initial_load(world: World, source: Source) -> None:

@@ -259,6 +259,7 @@ def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -
 def finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -> LoadResult:
     """Inserts the rows of child tables and counts all rows."""
     root, merged = tables.root, insert_rest(engine, tables)
+    # guard: a ledger keeps its id
     return LoadResult(
         applied=True,
         sequence=known.sequence + 1,
