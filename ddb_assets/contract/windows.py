@@ -9,6 +9,7 @@ point-in-time recovery period (DynamoDB Developer Guide, S3DataExport_Requesting
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,8 @@ from ddb_assets.errors import DdbAssetsError
 
 SHORTEST = timedelta(minutes=15)
 LONGEST = timedelta(hours=24)
+LOAD_MAY_TAKE: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
+"""How long an export and its load may take, for each value of `load`. A full export may take hours."""
 # Without a colon, which Hadoop paths cannot have; sorts by time; Z says that it is UTC.
 KEY_FORMAT = "%Y-%m-%dT%H%MZ"
 

@@ -7,7 +7,6 @@ Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata"
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 
 import dagster as dg
 
@@ -15,6 +14,7 @@ from ddb_assets.contract.identity import code_version
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.contract.stages import Stage, asset_path
 from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import LOAD_MAY_TAKE
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import code
 from ddb_assets.markdown import table as table_of
@@ -46,8 +46,6 @@ LOADED: frozenset[Stage] = frozenset({"initial_load", "warehouse"})
 """The stages that are tables of the warehouse."""
 OF_ROWS: frozenset[Stage] = LOADED | {"full_parquet", "window_parquet", "initial_changes", "changes"}
 """The stages whose rows depend on the contract."""
-ALLOWED: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
-"""How long an export and its load may take, for each value of `load`. A full export may take hours."""
 MAX_ROWS = 200
 """Rows of a Markdown table: definitions and events must stay small."""
 URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
@@ -146,7 +144,7 @@ def uri(where: Callable[[], str]) -> dict[str, str]:
 
 
 def _freshness(table: Table) -> dg.FreshnessPolicy:
-    return dg.FreshnessPolicy.time_window(fail_window=table.windows.length + ALLOWED[table.load])
+    return dg.FreshnessPolicy.time_window(fail_window=table.windows.length + LOAD_MAY_TAKE[table.load])
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dg.MetadataValue:

@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import LOAD_MAY_TAKE
 from ddb_assets.status import remedies
 from ddb_assets.status.codes import Code, Finding
 from ddb_assets.status.moments import said
 from ddb_assets.status.pictures import DagsterSays, Pictures, Silent, WarehouseSays
 from ddb_assets.windows.coverage import missing, too_short
 
-ALLOWED = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
-"""How long an export and its load may take before they are late."""
 RECORDED = timedelta(minutes=10)
 """How long after a commit its run may still have to tell Dagster."""
 BROKEN: frozenset[Code] = frozenset({"warehouse_restored", "table_recreated", "history_gone", "recovery_off"})
@@ -106,7 +105,7 @@ def window_findings(
     coverage, length = warehouse.coverage, table.windows.length
     if coverage is None or not table.full_stages:
         return
-    late = seen.now - ALLOWED[table.load]
+    late = seen.now - LOAD_MAY_TAKE[table.load]
     if table.load == "replace":
         if coverage.initial_load < late - length:
             yield Finding(
@@ -128,7 +127,7 @@ def window_findings(
     if keys and BROKEN.isdisjoint(told):
         yield Finding(
             "windows_missing",
-            f"{len(keys)} windows that ended more than {ALLOWED['upsert']} ago are not loaded, the first is {keys[0]}"
+            f"{len(keys)} windows that ended more than {LOAD_MAY_TAKE['upsert']} ago are not loaded, the first is {keys[0]}"
             f"{_reached(seen.dagster, keys)}. What is exported already can be loaded at once: {remedies.recover(table)}",
             where,
             remedies.start_windows(table),

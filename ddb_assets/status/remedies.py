@@ -38,7 +38,8 @@ def load_in_full(table: Table, *, restart: bool = False) -> str:
 def start_windows(table: Table) -> str:
     """Switches on what exports, flattens and loads the windows that are due."""
     schedule = shlex.join(["dagster", "schedule", "start", "-w", "workspace.yaml", f"{table.name}_windows"])
-    return f"{schedule}; dagster sensor start -w workspace.yaml {EXPORTS_SENSOR}"
+    own_sensor = table.export is not None  # its name is made of the place
+    return schedule if own_sensor else f"{schedule}; dagster sensor start -w workspace.yaml {EXPORTS_SENSOR}"
 
 
 def switch_on_recovery(table: Table) -> str:

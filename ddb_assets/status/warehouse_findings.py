@@ -29,7 +29,7 @@ def warehouse_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -
             "table_dropped",
             f"{', '.join(gone)} was loaded and does not exist any more: it was dropped or renamed outside of loads",
             where,
-            remedies.recover(table, "--restart"),
+            _start_over(table),
         )
     for name, (then, now) in warehouse.recorded.differing.items():
         if now is not None:
@@ -39,7 +39,7 @@ def warehouse_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -
                 f"{name} had {then:,} rows after its newest load and {what}: it was truncated, changed or restored outside "
                 "of loads",
                 where,
-                remedies.recover(table, "--restart"),
+                _start_over(table),
             )
     yield from _restored(table, seen, warehouse, where)
 
@@ -52,6 +52,11 @@ def is_covered(recorded: Recorded, receipt: Receipt) -> bool:
     if receipt.is_full or receipt.from_time is None:
         return receipt.until <= coverage.initial_load
     return _spans(coverage, receipt.from_time, receipt.until)
+
+
+def _start_over(table: Table) -> str:
+    """The command that replaces all rows; none for a table that a stream fills, whose own chain starts over."""
+    return remedies.recover(table, "--restart") if table.full_stages else ""
 
 
 def _without_ledger(table: Table, seen: Pictures, warehouse: WarehouseSays, where: str) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import LOAD_MAY_TAKE
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
@@ -22,7 +23,7 @@ from ddb_assets.windows.coverage import MICROSECOND, missing, too_short
 from ddb_assets.windows.loaded import LoadedChain, ask
 
 COMPLETE, FRESH, AGREE = "windows_complete", "fresh", "records_agree"
-ALLOWED = metadata.ALLOWED["upsert"]
+ALLOWED = LOAD_MAY_TAKE["upsert"]
 """From a window's end to its load: 5 minutes until it can be exported, up to 30 for the export, the rest for the load."""
 LISTED = 20
 
