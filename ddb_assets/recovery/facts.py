@@ -77,13 +77,13 @@ class _Telling:
         """The export, its Parquet, and the load with its checks."""
         table, folder = self._table, folder_of(self._storage, self._lake, self._table, load)
         ids: metadata.Metadata = {metadata.EXPORT_ID: dg.MetadataValue.text(load.export_id), **RECOVERED}
+        report = self._report(folder)
         if table.source == "exports":
-            key: KeySchema = key_schema(self._aws.dynamodb(table.table), table)
+            key = KeySchema.of(report.identity.key) if report and report.identity else self._key()
             yield self._event(
                 "full_export",
                 ids | self._export(load) | {metadata.KEY: dg.MetadataValue.json(key.model_dump())},
             )
-        report = self._report(folder)
         for path, name in relations(table).items():
             facts = ids | {metadata.FOLDER: dg.MetadataValue.text(folder)}
             yield self._event("full_parquet", facts | (self._columns(report, path) if report else {}), name)
@@ -169,6 +169,9 @@ class _Telling:
             metadata.COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=metadata.columns(relation))),
             metadata.ROWS: dg.MetadataValue.int(relation.rows),
         }
+
+    def _key(self) -> KeySchema:
+        return key_schema(self._aws.dynamodb(self._table.table), self._table)
 
     def _report(self, folder: str) -> Report | None:
         """The report of the initial load; None where its Parquet is lost."""

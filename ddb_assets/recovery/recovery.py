@@ -16,7 +16,7 @@ from ddb_assets.recovery.left import Again, full_reports, listed, lost_parquet, 
 from ddb_assets.recovery.plan import Left, Rebuild, newest_full, rebuild
 from ddb_assets.recovery.schemas import Document, lost_document
 from ddb_assets.status.look import Status
-from ddb_assets.status.pictures import DagsterSays, DynamoDBSays, LakeSays, Silent, WarehouseSays
+from ddb_assets.status.pictures import DagsterSays, DynamoDBSays, LakeSays, Pictures, Silent, WarehouseSays
 from ddb_assets.status.warehouse_findings import is_covered
 from ddb_assets.warehouse.results import Recorded
 
@@ -103,20 +103,20 @@ def recovery(aws: "AWS", lake: LakePaths, status: Status, *, restart: bool = Fal
             raise RecoveryError(f"{table.name}: {wrong.what}")
     storage = aws.storage()
     recorded = seen.warehouse.recorded
-    newer = _newer(seen.lake, recorded)
-    needs_full = restart or newer is not None or recorded.initial_load is None
+    newer_id = _newer(table, seen, recorded)
+    needs_full = restart or bool(newer_id) or recorded.initial_load is None
     left = full_reports(storage, lake, table) if needs_full else []
-    newer = next((one for one in left if newer and one.export_id == newer.export_id), newer)
-    asking = _Asking(aws, lake, table)
-    if needs_full and newest_full(left) is None and newer is None:
+    asking = _Asking(aws, lake, table, seen.dynamodb)
+    if needs_full and not any(one.export_id == newer_id or not newer_id for one in left):
         left += [one for one in asking.exports(None) if one.is_full]
+    newer = next((one for one in left if newer_id and one.export_id == newer_id), None)
     begun = _begun(recorded, newer or newest_full(left), restart=restart)
     if begun and table.load == "upsert":
         left += window_reports(storage, lake, table, begun)
     earliest = seen.dynamodb.earliest if isinstance(seen.dynamodb, DynamoDBSays) else None
     now = datetime.now(UTC)
     plan = rebuild(table, recorded, left, earliest, now, restart=restart, newer=newer)
-    if begun and table.load == "upsert" and (plan.to_export or plan.refused):
+    if begun and table.load == "upsert" and (plan.refused or (plan.to_export and asking.answers)):
         left += [one for one in asking.exports(begun.until) if not one.is_full]
         plan = rebuild(table, recorded, left, earliest, now, restart=restart, newer=newer)
     document = lost_document(storage, lake, table, seen.warehouse, seen.lake, left)
@@ -129,13 +129,21 @@ def recovery(aws: "AWS", lake: LakePaths, status: Status, *, restart: bool = Fal
     return Recovery(table, plan, document, behind, parquet)
 
 
-def _newer(lake: LakeSays, recorded: Recorded) -> Left | None:
-    """The newest full export that was loaded once, as its receipt says, and is newer than the ledger's."""
-    lost = [one for one in lake.lost if one.is_full and one.export_time and not is_covered(recorded, one)]
-    newest = max(lost, key=lambda one: one.export_time or one.loaded_at, default=None)
-    if newest is None or newest.export_time is None:
-        return None
-    return Left(newest.export_id, newest.table_id, newest.export_time, "full", folder=newest.folder)
+def _newer(table: Table, seen: Pictures, recorded: Recorded) -> str:
+    """The id of the newest full export that was loaded once and is newer than the ledger's; empty for none.
+
+    Its receipt says so, or Dagster's event log.
+    """
+    lake, dagster = seen.lake, seen.dagster
+    found = [
+        (one.export_time, one.export_id)
+        for one in (lake.lost if isinstance(lake, LakeSays) else ())
+        if one.is_full and one.export_time and not is_covered(recorded, one)
+    ]
+    begun = dagster.initial_load if isinstance(dagster, DagsterSays) else None
+    if begun and recorded.coverage and begun[0] > recorded.coverage.until:
+        found.append(begun[:2])
+    return max(found, default=(None, ""))[1] if table.full_stages else ""
 
 
 def _begun(recorded: Recorded, full: Left | None, *, restart: bool) -> Coverage | None:
@@ -147,14 +155,27 @@ def _begun(recorded: Recorded, full: Left | None, *, restart: bool) -> Coverage 
 
 
 class _Asking:
-    """Asks DynamoDB for its list of exports, when reports do not suffice."""
+    """Asks DynamoDB for its list of exports, when reports do not suffice. `said` is what it has said of the table."""
 
-    def __init__(self, aws: "AWS", lake: LakePaths, table: Table) -> None:
-        self._aws, self._lake, self._table = aws, lake, table
+    def __init__(self, aws: "AWS", lake: LakePaths, table: Table, said: DynamoDBSays | Silent) -> None:
+        self._aws, self._lake, self._table, self._said = aws, lake, table, said
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a table, and DynamoDB has answered."""
+        return isinstance(self._said, DynamoDBSays) and self._said.table_id is not None
 
     def exports(self, since: datetime | None) -> list[Left]:
-        """The finished exports whose manifests are there; none for a table that is scanned."""
-        if self._table.source != "exports":
+        """The finished exports whose manifests are there; none for a table that is scanned, or that does not exist.
+
+        Raises RecoveryError if DynamoDB gives no answer.
+        """
+        if isinstance(self._said, Silent):
+            raise RecoveryError(
+                f"{self._table.name}: not all of it is left as Parquet, and DynamoDB cannot be asked for its exports: "
+                f"{self._said.reason}"
+            )
+        if self._table.source != "exports" or not self.answers:
             return []
         exports = TableExports(self._aws.dynamodb(self._table.table), self._table.table)
         place = Destination.of(self._lake.exports_of(self._table))

@@ -20,6 +20,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.status.facts import dagster_says, status_facts
 from ddb_assets.status.look import Status, look
 from ddb_assets.status.pictures import Silent
+from ddb_assets.warehouse.connect import PATIENCE
 from ddb_assets.windows.automation import EVERY_HOUR
 
 MENDED = "nothing_to_mend"
@@ -50,7 +51,7 @@ def status_assets(tables: Sequence[Table]) -> dg.AssetsDefinition:
             if key not in context.selected_asset_keys | checks:
                 continue
             with explained_failure():
-                seen = look(ddb_aws.clients, ddb_warehouse.address, place, table, ask)
+                seen = look(ddb_aws.clients, ddb_warehouse.address, place, table, ask, patience=PATIENCE)
             for finding in seen.findings:
                 context.log.warning(f"{table.name}: {finding.code}: {finding.what}")
             results = [_result(key, seen)] if key in checks else []

@@ -7,7 +7,6 @@ of its exports.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,7 +42,9 @@ def asked(ask: Callable[[], Said]) -> Said | Silent:
         return Silent(str(error), failed=True)
 
 
-def of_warehouse(aws: "AWS", address: str, table: Table) -> tuple[WarehouseSays, StreamSays | Silent | None]:
+def of_warehouse(
+    aws: "AWS", address: str, table: Table, patience: float = PATIENCE
+) -> tuple[WarehouseSays, StreamSays | Silent | None]:
     """The ledger and the tables, and how far the stream was read. Raises WarehouseError.
 
     A DuckDB file that does not exist is an empty warehouse, and is not made.
@@ -52,7 +53,7 @@ def of_warehouse(aws: "AWS", address: str, table: Table) -> tuple[WarehouseSays,
     if file is not None and not Path(file).is_file():
         return WarehouseSays(warehouse_place(address, ""), Recorded((), {})), None
     label = f"ddb_assets status {table.name}"
-    with open_warehouse(address, storage=aws.storage(), aws=aws, label=label, patience=PATIENCE) as warehouse:
+    with open_warehouse(address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         recorded = warehouse.recorded(table.name, counted=True)
         columns = warehouse.columns([table.name, *recorded.rows])
         stream = asked(lambda: _of_stream(aws, warehouse, table)) if table.stream else None
@@ -110,8 +111,3 @@ def _of_stream(aws: "AWS", warehouse: "Warehouse", table: Table) -> StreamSays:
         position = warehouse.stream_position(table.name, arn)
     until = position.read_until
     return StreamSays(table.stream, None if until is None else from_micros(until), str(position.gap or ""))
-
-
-def now() -> datetime:
-    """This moment."""
-    return datetime.now(UTC)

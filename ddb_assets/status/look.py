@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.contract.table import Table
@@ -10,7 +11,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.request import Destination
 from ddb_assets.status.codes import Finding
 from ddb_assets.status.findings import findings
-from ddb_assets.status.gather import of_dynamodb, of_lake, of_warehouse
+from ddb_assets.status.gather import PATIENCE, of_dynamodb, of_lake, of_warehouse
 from ddb_assets.status.numbers import Numbers, numbers
 from ddb_assets.status.pictures import DagsterSays, LakeSays, Pictures, Silent, StreamSays, WarehouseSays
 
@@ -50,22 +51,30 @@ class Status:
 
 
 def look(
-    aws: "AWS", address: str, lake: "LakePaths | Silent", table: Table, dagster: AskDagster | Silent = NOT_ASKED
+    aws: "AWS",
+    address: str,
+    lake: "LakePaths | Silent",
+    table: Table,
+    dagster: AskDagster | Silent = NOT_ASKED,
+    *,
+    patience: float = PATIENCE,
 ) -> Status:
-    """Asks every place. What one of them cannot say is a finding, never an error."""
-    warehouse, stream = _warehouse(aws, address, table)
+    """Asks every place. What one of them cannot say is a finding, never an error.
+
+    `patience` is how many seconds to wait for a DuckDB file that a load holds.
+    """
+    ask_warehouse = partial(_warehouse, aws, address, table, patience)
+    warehouse, stream = ask_warehouse()
     kept: LakeSays | Silent = lake if isinstance(lake, Silent) else of_lake(aws, lake, table, warehouse)
     place = None if isinstance(lake, Silent) else Destination.of(lake.exports_of(table))
     said = dagster if isinstance(dagster, Silent) else dagster(table, warehouse)
-    warehouse, kept, said = _asked_again(aws, address, table, warehouse, kept, said)
+    warehouse, kept, said = _asked_again(ask_warehouse, warehouse, kept, said)
     seen = Pictures(datetime.now(UTC), warehouse, kept, of_dynamodb(aws, table, place), said, stream)
     return Status(table, seen, numbers(table, seen), tuple(findings(table, seen)))
 
 
 def _asked_again(
-    aws: "AWS",
-    address: str,
-    table: Table,
+    ask_warehouse: Callable[[], tuple[WarehouseSays | Silent, object]],
     warehouse: WarehouseSays | Silent,
     lake: LakeSays | Silent,
     dagster: DagsterSays | Silent,
@@ -78,7 +87,7 @@ def _asked_again(
     lost = isinstance(lake, LakeSays) and bool(lake.lost)
     if not isinstance(warehouse, WarehouseSays) or not (lost or _lacks(warehouse, dagster)):
         return warehouse, lake, dagster
-    now, _ = _warehouse(aws, address, table)
+    now, _ = ask_warehouse()
     if isinstance(now, Silent):
         return now, lake, dagster
     loads, exports = {load.load_id for load in now.loads}, {load.export_id for load in now.loads}
@@ -98,9 +107,11 @@ def _lacks(warehouse: WarehouseSays, dagster: DagsterSays | Silent) -> bool:
     return bool(dagster.called) or (dagster.initial_load is not None and dagster.initial_load[1] not in known)
 
 
-def _warehouse(aws: "AWS", address: str, table: Table) -> tuple[WarehouseSays | Silent, StreamSays | Silent | None]:
+def _warehouse(
+    aws: "AWS", address: str, table: Table, patience: float
+) -> tuple[WarehouseSays | Silent, StreamSays | Silent | None]:
     try:
-        return of_warehouse(aws, address, table)
+        return of_warehouse(aws, address, table, patience)
     except DdbAssetsError as error:
         return Silent(str(error), failed=True), None
 

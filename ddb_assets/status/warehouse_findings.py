@@ -45,12 +45,12 @@ def warehouse_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -
 
 
 def is_covered(recorded: Recorded, receipt: Receipt) -> bool:
-    """Whether the ledger covers the time of a load that it does not have."""
+    """Whether the ledger covers the time of a load that it does not have: then nothing of the load is missing."""
     coverage = recorded.coverage
     if coverage is None or receipt.until is None:
         return False
     if receipt.is_full or receipt.from_time is None:
-        return receipt.until <= coverage.initial_load
+        return receipt.until <= coverage.until
     return _spans(coverage, receipt.from_time, receipt.until)
 
 
@@ -123,7 +123,7 @@ def _restored(table: Table, seen: Pictures, warehouse: WarehouseSays, where: str
     if isinstance(seen.dagster, DagsterSays):
         called = {export: f"export {export} of window {key}" for key, export in seen.dagster.called.items()}
         first = seen.dagster.initial_load
-        if first and (found := warehouse.initial_load) and first[0] > found[0]:
+        if first and warehouse.coverage and first[0] > warehouse.coverage.until:
             called[first[1]] = f"the initial load {first[1]} of {said(first[0])}"
         lost = {**called, **lost}
     if not lost:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ddb_assets_tests.cli.test_commands import answer, call
-from ddb_assets_tests.status.standing import DEFS, Standing, by_hand
+from ddb_assets_tests.status.standing import DEFS, FULL, Standing, by_hand
 from ddb_assets_tests.support.sandboxed import warehouse_file
-from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
+from ddb_assets_tests.support.window_chain import hours_ago, loaded_orders, orders, query
 
 ONE = ("--config", str(DEFS), "--table", "orders")
 
@@ -62,6 +62,32 @@ def test_lost_parquet_is_made_again_from_exports(standing: Standing) -> None:
     assert steps() == ["flatten"] * 4
     assert recovered(standing)["loads"] == 0
     assert sum(name.endswith("/report.json") for name in standing.objects("parquet")) == 4
+
+
+def test_parquet_suffices_when_dynamodb_is_out_of_reach(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse_file().unlink()
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
+        (done,) = answer("recover", *ONE, "--apply")["tables"]
+        assert done["loads"] == 4
+        warehouse_file().unlink()
+        standing.lose("parquet", "receipts")
+        said = call("recover", *ONE, "--apply", code=1).output
+        assert "not all of it is left as Parquet, and DynamoDB cannot be asked for its exports" in said.replace(
+            "\n", " "
+        )
+    assert recovered(standing)["loads"] == 4
+
+
+def test_a_newer_initial_load_that_was_lost_comes_first(standing: Standing) -> None:
+    shutil.copy(standing.early, warehouse_file())
+    config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(0).start.isoformat()}}}
+    assert standing.chain.run(*FULL, config=config).success
+    shutil.copy(standing.early, warehouse_file())
+    (planned,) = answer("recover", *ONE)["tables"]
+    assert [step["with"].split()[0] for step in planned["steps"]] == ["full"]
+    assert recovered(standing)["loads"] == 1
+    assert query("SELECT count(*) FROM _ddb_loads WHERE export_type = 'FULL_EXPORT'") == [(2,)]
 
 
 def test_lost_schema_documents_come_from_parquet(standing: Standing) -> None:

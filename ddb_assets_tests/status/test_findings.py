@@ -170,7 +170,7 @@ def test_the_page_explains_every_code(pytestconfig: pytest.Config) -> None:
     "lost",
     [
         receipt(3, export_id="a", load_id="f" * 16),  # its window was loaded again from another export
-        receipt(1, export_id="b", export_time=hour(-5), load_id="f" * 16),  # an older full export
+        receipt(1, export_id="b", export_time=hour(-1), load_id="f" * 16),  # a full export that windows have reached
     ],
 )
 def test_a_lost_load_that_others_make_up_for_is_not_told(lost: Receipt) -> None:
@@ -178,7 +178,7 @@ def test_a_lost_load_that_others_make_up_for_is_not_told(lost: Receipt) -> None:
 
 
 def test_a_newer_initial_load_that_only_dagster_knows_is_a_restored_warehouse() -> None:
-    newer = replace(DAGSTER, initial_load=(hour(-1), "e9", "t"))
+    newer = replace(DAGSTER, initial_load=(hour(0.25), "e9", "t"))
     (found,) = findings(ORDERS, replace(WHOLE, dagster=newer))
     assert found.code == "warehouse_restored"
     assert "the initial load e9" in found.what
