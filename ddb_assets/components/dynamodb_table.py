@@ -140,10 +140,8 @@ class DynamoDBTable(TableDeclaration):
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
         project, table = Project.of(context, self), self.table
         own = _definitions(table, project.edges.writers[table.name])
-        own = translated(own, table, self.translate) if self.translate else own
-        return dg.Definitions.merge(own, shared(project.declared, project.writers)) if project.first is self else own
         own = translated(own, (table, self.translate)) if self.translate else own
-        return dg.Definitions.merge(own, shared(project.declared)) if project.first is self else own
+        return dg.Definitions.merge(own, shared(project.declared, project.writers)) if project.first is self else own
 
 
 def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Translation | None:

@@ -44,6 +44,7 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
         assets=followed,
         jobs=[*([job] if exported else []), *history_backfill(tables)],
         assets=[status_assets(tables), *(stream_assets(stream, WAREHOUSE.address) for stream in streams)],
+        assets=[status_assets(tables), *followed],
         jobs=[job] if exported else [],
         sensors=[
             automation(tables),

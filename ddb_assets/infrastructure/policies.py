@@ -18,7 +18,6 @@ from ddb_assets.infrastructure.arns import (
     table_arn,
 )
 from ddb_assets.infrastructure.catalog_rights import appended
-from ddb_assets.infrastructure.lake_rights import reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.lake_rights import creates, reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned

@@ -147,7 +147,7 @@ def test_a_table_without_windows_has_one_asset_for_each_relation() -> None:
         Table(table="Orders", source="scan", lake="iceberg"),
     ):
         assert keys(table) == {"iceberg/orders__changes", "iceberg/orders_upkeep"}
-        assert stages(table)[-2:] == ("changes", "upkeep")
+        assert stages(table)[-3:] == ("changes", "upkeep", "status")
 
 
 def test_a_warehouse_in_iceberg_has_upkeep_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,21 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
     roles = {name for name in found["Resources"] if name.startswith("Role")}
     assert roles == {
         f"Role{one}"
-        for one in ("Dagster", "Export", "Flatten", "Load", "Changes", "Stream", "Scan", "Import", "Copy", "Alerts")
-        f"Role{one}" for one in ("Dagster", "Export", "Flatten", "Load", "Stream", "Scan", "Status", "Import", "Copy")
+        for one in (
+            *(
+                "Dagster",
+                "Export",
+                "Flatten",
+                "Load",
+                "Changes",
+                "Stream",
+                "Scan",
+                "Status",
+                "Import",
+                "Copy",
+                "Alerts",
+            ),
+        )
     }
     alarms = [one["Properties"] for one in found["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     assert {"orders-cdc", "products-cdc"} <= {
