@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import click
-
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import describe_table
+from ddb_assets.cli.declared import tables
 from ddb_assets.cli.output import print_grid, print_json, say
 from ddb_assets.contract.table import Table
 from ddb_assets.costs.month import Known, Line, Load, month, total
@@ -38,16 +37,8 @@ class _Cost:
 
 def run(names: Sequence[str], project: Path, rpu: int, load_seconds: float, *, as_json: bool) -> None:
     """Prints a table of lines for each declared table and their sum, or one JSON document."""
-    from ddb_assets.components.project import declared_tables  # with Dagster, which reads the YAML
-
-    tables = declared_tables(project)
-    if unknown := set(names) - {table.name for table in tables}:
-        raise click.BadParameter(
-            f"no table is named {', '.join(sorted(unknown))}: the project declares {', '.join(table.name for table in tables)}",
-            param_hint="--table",
-        )
     at, aws = prices(), AWS()
-    costs = [_of(table, aws, at, Load(rpu, load_seconds)) for table in tables if not names or table.name in names]
+    costs = [_of(table, aws, at, Load(rpu, load_seconds)) for table in tables(names, (), project)]
     if as_json:
         print_json(
             {
