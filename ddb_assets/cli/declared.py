@@ -31,9 +31,10 @@ def tables(names: Sequence[str], configs: Sequence[Path], project: Path) -> list
 
         declared = declared_tables(project)
     if unknown := set(names) - {table.name for table in declared}:
-        known = ", ".join(table.name for table in declared)
         raise click.BadParameter(
-            f"{', '.join(sorted(unknown))} is not declared; there is {known}", param_hint="--table"
+            f"no table is named {', '.join(sorted(unknown))}: {'the files declare' if configs else 'the project declares'} "
+            f"{', '.join(table.name for table in declared)}",
+            param_hint="--table",
         )
     return [table for table in declared if not names or table.name in names]
 
