@@ -41,11 +41,8 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
         *writers,
     ]
     own = dg.Definitions(
-        assets=followed,
-        jobs=[*([job] if exported else []), *history_backfill(tables)],
-        assets=[status_assets(tables), *(stream_assets(stream, WAREHOUSE.address) for stream in streams)],
         assets=[status_assets(tables), *followed],
-        jobs=[job] if exported else [],
+        jobs=[*([job] if exported else []), *history_backfill(tables)],
         sensors=[
             automation(tables),
             *manifest_sensors(tables),
