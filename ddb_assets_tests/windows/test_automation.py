@@ -159,9 +159,7 @@ def test_what_is_missing_is_asked_every_hour(chain: Chain) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     evaluations.next(hour - timedelta(minutes=30))
     assert evaluations.next(hour - timedelta(minutes=1)).total_requested == 0
-    assert evaluations.next(hour + timedelta(minutes=1)).total_requested == 3 * (
-        3 + 2
-    )  # three checks and the status with its check, for each table
+    assert evaluations.next(hour + timedelta(minutes=1)).total_requested == 3 * (3 + 1)  # each table: checks, status
     assert evaluations.next(hour + timedelta(minutes=2)).total_requested == 0
 
 
