@@ -197,7 +197,8 @@ def _forget(wanted: Wanted) -> Iterator[Statement]:
     """Deleting what is left of a table that is no longer declared, so of any table."""
     if wanted.options.operators and wanted.tables:
         yield from reads(wanted, "parquet", "schemas")
-        places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in ("parquet", "schemas")]
+        folders = ("parquet", "schemas", "receipts")
+        places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders]
         yield allow("s3: DeleteObject", *places)
         yield from _login(wanted)
 
