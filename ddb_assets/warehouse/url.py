@@ -29,11 +29,11 @@ def reads_s3(url: str) -> bool:
 
 
 def warehouse_place(url: str, schema: str) -> str:
-    """Which warehouse a URL names, without user and options: the file of DuckDB, or server, database and schema."""
+    """Which warehouse a URL names, without user and options: a file, or a server or catalog with database and schema."""
     if (file := local_file(url)) is not None:
         return f"{DUCKDB}{file}"
     parts = urlsplit(url)
-    return f"{REDSHIFT}{_server(parts)}{parts.path}/{schema}"
+    return f"{parts.scheme}://{_server(parts)}{parts.path}/{schema}"
 
 
 def warehouse_kind(url: str) -> str:
