@@ -22,6 +22,7 @@ from sqlfluff.core import FluffConfig, Linter
 from sqlglot import exp
 
 import ddb_assets
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import environment
 from ddb_assets.contract.column_type import SqlType
@@ -46,6 +47,7 @@ from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -318,6 +320,30 @@ def a_history(warehouse: RedshiftEngine, folder: Path) -> None:
     opened.forget("orders", opened.holdings("orders", "shown"), "shown")
 
 
+def old_rows(store: ColdStore, folder: Path) -> None:
+    """Rows become cold, are changed and deleted, come back, and are taken up again after a move that stopped in the middle."""
+    source = AgedSource(folder)
+    for place, key in enumerate("abc", 1):
+        source.put(place, key, f"50{place} first", "x", "y")
+    source.put(5, "young", "10 first", "z")
+    source.put(6, "long1", "500 with a long line", "short", "wide")
+    with store.engine() as engine:
+        wipe(engine)
+        how = LoadOptions(tables=WarehouseOptions(views="shown"))
+        opened = SqlWarehouse(engine)
+        opened.load(source.full(10), how)
+        store.move(engine, views="shown")
+        source.put(11, "a", "501 second", "z")
+        source.delete(12, "b")
+        opened.load(source.window(10, 20), how)
+        masked = Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")})
+        with pytest.raises(LoadError):
+            opened.load(source.window(20, 30).model_copy(update={"hidden": (masked,)}), how)
+        for _ in range(2):  # the second one finds nothing
+            store.move(engine, views="shown")
+        opened.forget("orders", opened.holdings("orders", "shown"), "shown")
+
+
 HOURS, DAY = 7_200_000_000, 86_400_000_000
 
 SCENES = (
@@ -371,6 +397,9 @@ def collected(
         for name, value in environment(sandbox).items():
             patch.setenv(name, value)
         patch.setenv(PASSWORD, streaming_redshift.password)
+        sandbox.s3().create_bucket(Bucket=BUCKET)
+        catalog = f"iceberg://glue/statements?location=s3://{BUCKET}/statements"
+        old_rows(ColdStore(streaming_redshift, catalog, AWS()), tmp_path_factory.mktemp("old_rows"))
         shop = Shop.opened(sandbox, tmp_path_factory.mktemp("shop"))
         read_by_redshift(replace(shop, server=streaming_redshift))
         patch.setenv(PASSWORD, redshift.password)
@@ -391,8 +420,12 @@ def test_every_place_that_makes_a_statement_was_reached(collected: Collected) ->
 
 
 def sent(collected: Collected) -> list[str]:
-    """The texts, with NULL for every value."""
-    return sorted(text.replace("?", "NULL") for text in collected.texts)
+    """The texts, with NULL for every value, and the queries that UNLOAD has as texts."""
+    texts = {text.replace("?", "NULL") for text in collected.texts}
+    unloaded = [re.match(r"UNLOAD \('((?:[^']|'')*)'\)", text) for text in texts if text.startswith("UNLOAD")]
+    assert unloaded
+    assert all(unloaded)
+    return sorted(texts | {found[1].replace("''", "'") for found in unloaded if found})
 
 
 def conversions() -> list[str]:
@@ -417,9 +450,9 @@ def test_sqlglot_reads_them_as_redshift(collected: Collected, caplog: pytest.Log
         assert isinstance(tree, exp.Command) == (first in UNREAD or text.startswith("CREATE EXTERNAL SCHEMA")), text
 
 
-UNREAD = {"LOCK", "REFRESH"}
+UNREAD = {"LOCK", "REFRESH", "UNLOAD"}
 """Statements of which sqlglot knows only the first word, like CREATE EXTERNAL SCHEMA: Redshift Database Developer Guide,
-"LOCK", "REFRESH MATERIALIZED VIEW"."""
+"LOCK", "REFRESH MATERIALIZED VIEW", "UNLOAD"."""
 
 
 def shape(text: str) -> str:
