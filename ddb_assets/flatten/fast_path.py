@@ -156,9 +156,9 @@ def _seen(plan: Plan, sights: Sequence[tuple[Sequence[int], int, int, int, int, 
         for descriptor, count in zip(DESCRIPTORS, counts, strict=True):
             if count:
                 seen.counts[descriptor] += count
-        if node.form:
+        if node.form and node.form not in EPOCH_UNITS:  # forms are of texts, and a column of epochs has numbers
             seen.forms[node.form] += formed
-            seen.forms[""] += counts[0] - formed if node.form not in EPOCH_UNITS else 0
+            seen.forms[""] += counts[0] - formed
         elif node.actions.get("S") is Action.SCALAR and node.type.name == "VARCHAR":
             seen.forms[""] += counts[0]  # not all of its texts are times, else it would be a column of times
         seen.max_bytes = max(seen.max_bytes, largest)

@@ -101,6 +101,18 @@ class Seen:
         if self.element and other.element:
             self.element.name_examples(other.element)
 
+    def take_forms(self, sample: "Seen") -> None:
+        """Counts the forms of times as a sample does. Of whole columns it is only known how many texts have some form."""
+        named = Counter({form_: count for form_, count in sample.forms.items() if form_ and count})
+        if named:
+            others = max(self.forms[""], sample.forms[""])
+            self.forms = named + Counter({"": others})  # without zeros
+        for name, seen in self.fields.items():
+            if name in sample.fields:
+                seen.take_forms(sample.fields[name])
+        if self.element and sample.element:
+            self.element.take_forms(sample.element)
+
     def walk(self, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], "Seen"]]:
         """Every path with what was seen there, parents first."""
         yield path, self

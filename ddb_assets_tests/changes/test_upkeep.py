@@ -136,7 +136,7 @@ def test_only_old_files_that_nothing_names_are_orphans(log: Log, tmp_path: Path)
 
 def test_the_asset_says_what_it_would_do_and_does_it_when_it_is_told(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = Table(table="Orders", nested={"lines": "child"}, lake="iceberg")
-    assert stages(orders)[-1] == "upkeep"
+    assert "upkeep" in stages(orders)
     url = f"iceberg:///{log.url.file}"
 
     def run(**config: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.contract.contract_yaml import read_table
@@ -134,6 +134,10 @@ TYPES = ["TIMESTAMPTZ", "TIMESTAMP", "DATE", "BIGINT", "DECIMAL(12,2)", "DOUBLE 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
+@example(
+    "TIMESTAMP", [N("1"), *[S(TIMES[0])] * 2, S("1603758446"), N("1603758446")]
+)  # most are texts, the first is not
+@example("TIMESTAMPTZ", [N("1"), S(TIMES[0]), N("1603758446123")])  # the first number is not of the others' unit
 @given(st.sampled_from(TYPES), st.lists(st.one_of(texts.map(S), numbers.map(N)), min_size=1, max_size=8))
 def test_both_paths_write_the_same(type_: str, values: list[dict[str, Any]]) -> None:
     import tempfile

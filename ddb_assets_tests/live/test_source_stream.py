@@ -92,6 +92,7 @@ def test_a_project_of_such_tables_only_has_a_stream_and_its_tables(
         stream: {"dynamodb/orders_table"},
         "warehouse/orders": {stream},
         "warehouse/orders__lines": {stream},
+        "status/orders_status": {"warehouse/orders"},
     }
     repository = definitions.get_repository_def()
     assert not repository.has_job(INITIAL_LOAD)

@@ -429,6 +429,7 @@ class Decoder : private PlainJson {
             case Type::DATE:
                 if (found == B || !put_time(node, place, formed)) return fail(Reason::TIME);
                 if (formed) sights_.see(index, FORMED);
+                if (found == N) digits(sizes, number);  // they say the unit, if all items decide on it
                 sizes.bytes = static_cast<int64_t>(payload_.size());
                 break;
             case Type::BOOLEAN: return fail(Reason::TYPE);
