@@ -10,8 +10,8 @@ from ddb_assets_tests.spark.flattening import STORAGE
 from ddb_assets_tests.spark.many_parts import prepared, published, run
 
 FILES = 500
-MEGABYTES, MEGABYTES_PER_FILE = 6, 0.012
-"""So 10,000 files would take less than 130 MB. What was seen in a file is some 30 KB, the measures of its part as much."""
+MEGABYTES, MEGABYTES_PER_FILE = 14, 0.012
+"""So 10,000 files would take less than 140 MB. What was seen in a file is some 30 KB, the measures of its part as much."""
 
 
 @pytest.mark.slow
