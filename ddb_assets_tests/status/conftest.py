@@ -22,7 +22,8 @@ def made(
 
 
 @pytest.fixture
-def standing(made: Standing) -> Iterator[Standing]:
-    """A loaded chain with nothing to mend."""
+def standing(made: Standing, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standing]:
+    """A loaded chain with nothing to mend. Commands know of no Dagster, whatever the environment of the tests says."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     with made.whole():
         yield made
