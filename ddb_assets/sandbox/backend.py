@@ -19,6 +19,7 @@ from moto.dynamodb.models.table import Table
 from ddb_assets.sandbox.change_log import ChangeLog
 from ddb_assets.sandbox.clock import MICROS
 from ddb_assets.sandbox.table_backup import TableBackup
+from ddb_assets.sandbox.table_import import SandboxImport
 from ddb_assets.sandbox.table_streams import TableStreams
 from ddb_assets.sandbox.tables import SandboxTable
 
@@ -81,6 +82,23 @@ class SandboxBackend(DynamoDBBackend):
             )
             self.tables[name] = table
             return table
+
+    def import_table(  # type: ignore[override]
+        self, input_format: str | None, compression_type: str | None, **parameters: Any
+    ) -> SandboxImport:
+        if input_format != "DYNAMODB_JSON" or compression_type not in {"GZIP", "NONE"}:
+            raise MockValidationException(
+                f"the sandbox imports DYNAMODB_JSON, plain or GZIP, not {input_format} with {compression_type}"
+            )
+        begun = SandboxImport(
+            account_id=self.account_id,
+            region_name=self.region_name,
+            compression_type=compression_type,
+            **parameters,
+        )
+        self.table_imports[begun.arn] = begun
+        begun.start()
+        return begun
 
     def delete_table(self, name: str) -> Table:
         if self.sandbox_table(name).is_restoring:
