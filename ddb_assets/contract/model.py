@@ -11,6 +11,13 @@ def _name_keys(schema: dict[str, Any]) -> None:
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 
 
+def first_problem(error: ValidationError) -> str:
+    """`place: what is wrong` of the first mistake in a document, without the document's values."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the document"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+
+
 class ContractModel(BaseModel):
     """A frozen model that refuses unknown keys."""
 

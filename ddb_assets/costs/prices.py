@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ddb_assets.contract.model import first_problem
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.settings import PRICES
 
@@ -95,10 +96,8 @@ def _prices(own: str) -> Prices:
     try:
         return Prices.model_validate(_replaced(listed, _own(own)) if own else listed)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(map(str, first["loc"]))
         raise PricesError(
-            f"{own} (from {PRICES}), {key}: {first['msg']}; the keys are those of ddb_assets/costs/prices.yaml"
+            f"{own} (from {PRICES}), {first_problem(error)}; the keys are those of ddb_assets/costs/prices.yaml"
         ) from None
 
 

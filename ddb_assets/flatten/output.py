@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from ddb_assets.aws.owned_folder import FolderError, OwnedFolder, is_claim, own_files
 from ddb_assets.aws.storage import MissingFileError, StorageError
+from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.schema import Schema
@@ -34,9 +35,7 @@ def read_report(storage: "Storage", out: str) -> Report:
     try:
         return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
+        raise FlattenError(f"{out}/{REPORT}: {first_problem(error)}; flatten the export again") from None
 
 
 def claimed(storage: "Storage", out: str, run: str = "") -> OwnedFolder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ddb_assets.aws.storage import join
+from ddb_assets.contract.model import first_problem
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.schema import Schema, walk
 
@@ -69,10 +70,8 @@ def read_schema(uri: str, document: bytes) -> Schema:
     try:
         return Schema.model_validate_json(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
         raise SchemaStoreError(
-            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that "
+            f"the schema document {uri} cannot be read: {first_problem(error)}. If a newer ddb-assets wrote it, use that "
             "version; if it is damaged, restore it from a backup: without it columns would change their names"
         ) from None
 

@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddb_assets.aws.owned_folder import run_file
+from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.errors import DdbAssetsError
@@ -46,10 +47,8 @@ class _Document(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the document"
             raise JobError(
-                f"{where}: {place}: {first['msg']}: Dagster and the job must have the same version of ddb-assets; make the "
+                f"{where}: {first_problem(error)}: Dagster and the job must have the same version of ddb-assets; make the "
                 "job's bundle again"
             ) from None
 

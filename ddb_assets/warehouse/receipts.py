@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.owned_folder import refuse_others
 from ddb_assets.aws.storage import join
+from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.warehouse.results import LoadResult
@@ -149,10 +150,8 @@ def read(storage: "Storage", receipts: str, table: str, which: Named) -> Receipt
     try:
         return Receipt.model_validate_json(storage.read(uri))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
         raise ReceiptError(
-            f"{uri} is not a receipt of a load: {where}: {first['msg']}; if a newer ddb-assets wrote it, use that version"
+            f"{uri} is not a receipt of a load: {first_problem(error)}; if a newer ddb-assets wrote it, use that version"
         ) from None
 
 
