@@ -67,6 +67,7 @@ def test_lost_parquet_is_made_again_from_exports(standing: Standing) -> None:
 def test_parquet_suffices_when_dynamodb_is_out_of_reach(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse_file().unlink()
     with monkeypatch.context() as patch:
+        patch.setattr("ddb_assets.aws.retries.ATTEMPTS", 2)  # else each question takes most of a minute
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
         (done,) = answer("recover", *ONE, "--apply")["tables"]
         assert done["loads"] == 4

@@ -39,6 +39,7 @@ def test_recovery_that_is_off_and_on_again(standing: Standing) -> None:
 
 
 def test_out_of_reach_is_not_lost(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddb_assets.aws.retries.ATTEMPTS", 2)  # else each question takes most of a minute
     with monkeypatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
         assert set(standing.found()) == {"dynamodb_unreachable"}
