@@ -190,7 +190,7 @@ class _Run:
         tally = self.files.tally
         self.looked_at.merge(tally.looked_at)
         tally.seen.name_examples(self.looked_at)
-        tally.seen.take_forms(self.looked_at)
+        tally.seen.take_samples(self.looked_at)
         self.schema, same = self.inputs.final(self.files.schema, tally.seen)
         if not same or not self._align():
             return False

@@ -283,7 +283,7 @@ class _Growth:
         """Whether a map has dynamic keys or more names than `max_width`."""
         fill = sum(field.total for field in seen.fields.values()) / max(1, len(seen.fields) * seen.counts["M"])
         dynamic_keys = len(seen.fields) >= DYNAMIC_KEYS and fill < DYNAMIC_KEYS_FILL
-        return dynamic_keys or len(seen.fields) > self.table.max_width
+        return dynamic_keys or seen.width > self.table.max_width
 
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A column of scalars: the first type stays, sizes grow, NULL is accepted in addition."""
@@ -339,9 +339,9 @@ class _Growth:
 
     def map(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
         """A flattened map: its fields grow and new ones are added. A new map that is too wide becomes JSON instead."""
-        names = node.fields.keys() | seen.fields.keys()
+        width = max(len(node.fields.keys() | seen.fields.keys()), seen.width)
         stored = any((n.order or 0) <= self.schema.settled for _, n in walk(node) if n.order)
-        if len(names) > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":
+        if width > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":
             return self.new(seen, path, local, self.table.policy(path)) or node
         return self.fields(node, seen, path, local)
 

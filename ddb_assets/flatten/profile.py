@@ -25,7 +25,8 @@ class Seen:
     """One path: how often each type was seen, and the largest sizes. `max_bytes` is in bytes of UTF-8 or binary.
 
     `forms` counts the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
-    first item that had the path, as plain text. `rest` is what was seen at names beyond the first `MAX_NAMES`.
+    first item that had the path, as plain text. `rest` is what was seen at names beyond the first `MAX_NAMES`. `names` is the
+    number of names that samples show in a map; `fields` may have fewer (`take_samples`).
     """
 
     counts: Counter[Descriptor] = field(default_factory=Counter)
@@ -38,11 +39,17 @@ class Seen:
     fields: "dict[str, Seen]" = field(default_factory=dict)
     element: "Seen | None" = None
     rest: "Seen | None" = None
+    names: int = 0
 
     @property
     def total(self) -> int:
         """The number of values of any type."""
         return self.counts.total()
+
+    @property
+    def width(self) -> int:
+        """The number of names that a map has, as far as it is known."""
+        return max(len(self.fields), self.names)
 
     def at(self, name: str) -> "Seen":
         """The `Seen` of a map's member: a new one, or `rest` if the map has too many names."""
@@ -84,6 +91,7 @@ class Seen:
         self.scale = max(self.scale, other.scale)
         self.fits_bigint = self.fits_bigint and other.fits_bigint
         self.example = self.example if self.example is not None else other.example
+        self.names = max(self.names, other.names)
         for name, seen in other.fields.items():
             self.at(name).merge(seen)
         if other.element:
@@ -101,17 +109,22 @@ class Seen:
         if self.element and other.element:
             self.element.name_examples(other.element)
 
-    def take_forms(self, sample: "Seen") -> None:
-        """Counts the forms of times as a sample does. Of whole columns it is only known how many texts have some form."""
+    def take_samples(self, sample: "Seen") -> None:
+        """Takes from samples what the kernel does not count: the forms of times, and the names of a map in opaque JSON.
+
+        Of a column of times the kernel only counts how many texts have some form, and in opaque JSON it counts only the names
+        that the schema has.
+        """
         named = Counter({form_: count for form_, count in sample.forms.items() if form_ and count})
         if named:
             others = max(self.forms[""], sample.forms[""])
             self.forms = named + Counter({"": others})  # without zeros
+        self.names = max(self.names, sample.width)
         for name, seen in self.fields.items():
             if name in sample.fields:
-                seen.take_forms(sample.fields[name])
+                seen.take_samples(sample.fields[name])
         if self.element and sample.element:
-            self.element.take_forms(sample.element)
+            self.element.take_samples(sample.element)
 
     def walk(self, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], "Seen"]]:
         """Every path with what was seen there, parents first."""

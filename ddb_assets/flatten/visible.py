@@ -19,14 +19,14 @@ def visible(seen: Seen, table: Table, path: tuple[Step, ...] = ()) -> Seen:
         return seen
     policy = table.policy(path)
     counts = Counter({d: count for d, count in seen.counts.items() if policy.of(d) is policy})
-    shown = replace(seen, counts=counts, fields={}, element=None, rest=None)
+    shown = replace(seen, counts=counts, fields={}, element=None, rest=None, names=0)
     if policy.exclude or policy.mask:
         shown = replace(shown, forms=Counter(), max_bytes=0, integer_digits=0, scale=0, fits_bigint=True)
     if policy.exclude:
         return shown
     if counts["M"]:
         shown.fields = {name: visible(below, table, (*path, name)) for name, below in seen.fields.items()}
-        shown.rest = seen.rest
+        shown.rest, shown.names = seen.rest, seen.names
     if seen.element and any(counts[d] for d in _ARRAYS):
         shown.element = visible(seen.element, table, (*path, None))
     return shown

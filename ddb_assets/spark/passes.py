@@ -103,7 +103,7 @@ class _Reading:
         self._keys.finish()
         self._looked_at.merge(self.tally.looked_at)
         self.tally.seen.name_examples(self._looked_at)
-        self.tally.seen.take_forms(self._looked_at)
+        self.tally.seen.take_samples(self._looked_at)
         return self.inputs.final(self.inputs.first, self.tally.seen)[0]
 
     def relations(self, schema: Schema) -> list[Relation]:
