@@ -4,6 +4,7 @@ While blocks are read, a schema grows in the order in which they come. What all 
 type of most values, the names that a map has. Then the rows must be made again.
 """
 
+from ddb_assets.flatten.exact import UNKNOWN
 from ddb_assets.flatten.schema import ARRAYS, STRINGS, Node, Schema
 
 
@@ -35,13 +36,17 @@ def _same_or_none(one: Node | None, other: Node | None) -> bool:
 
 
 def _same_json(one: Node, other: Node) -> bool:
-    """JSON shows a value whatever the schema knows of it, but for types that look alike the schema says which one it is."""
-    for alike in (STRINGS, ARRAYS):
-        if {*one.accepts} & alike and {*other.accepts} & alike and {*one.accepts} & alike != {*other.accepts} & alike:
+    """JSON shows a value whatever the schema knows of it, but for types that look alike the schema says which one it is.
+
+    What the schema does not know reads as an S or an L, as in `ExactPath`.
+    """
+    for alike, usual in ((STRINGS, {"S"}), (ARRAYS, {"L"})):
+        if ({*one.accepts} & alike or usual) != ({*other.accepts} & alike or usual):
             return False
-    if one.element and other.element and not _same_json(one.element, other.element):
+    if (one.element or other.element) and not _same_json(one.element or UNKNOWN, other.element or UNKNOWN):
         return False
-    return all(_same_json(field, other.fields[name]) for name, field in one.fields.items() if name in other.fields)
+    names = one.fields.keys() | other.fields.keys()
+    return all(_same_json(one.fields.get(name, UNKNOWN), other.fields.get(name, UNKNOWN)) for name in names)
 
 
 def _ordered(node: Node, like: Node) -> Node:

@@ -10,6 +10,7 @@ import pytest
 from ddb_assets.flatten import profile
 from ddb_assets_tests.flatten import test_incremental
 from ddb_assets_tests.flatten.flattening import Flattening, exact_path, no_exact_path
+from ddb_assets_tests.flatten.rebuild import rebuild
 from ddb_assets_tests.flatten.test_exactness import COMPACT, assert_rebuilt, flattened, rows_written, with_keys
 
 
@@ -105,3 +106,22 @@ def test_dynamic_keys_in_lists_do_not_need_the_exact_path(
         exact = rows_written(items, COMPACT, str(tmp_path / "exact"), **contract)
     no_exact_path(monkeypatch)
     assert rows_written(items, COMPACT, str(tmp_path / "fast"), **contract) == exact
+
+
+def test_the_names_of_all_items_make_a_column_opaque_on_both_paths(tmp_path: Path) -> None:
+    items = [{"v": {"M": {f"n{name}": {"N": "1"} for name in range(150)}}} for _ in range(100)]
+    contract = {"nested": {"v": "json"}}
+    fast = Flattening(tmp_path / "fast")(items, **contract)
+    with exact_path():
+        exact = Flattening(tmp_path / "exact")(items, **contract)
+    assert fast.schema.root.fields["v"].opaque
+    assert fast.schema.root == exact.schema.root
+
+
+def test_a_type_that_json_cannot_show_is_kept_when_later_names_crowd_its_own_out(flattening: Flattening) -> None:
+    early = [{"v": {"M": {f"z{name}": {"B": "eHk="} for name in range(90)}}}] * 3
+    late = [{"v": {"M": {f"a{name}": {"S": "x"} for name in range(90)}}}] * 3
+    with exact_path():
+        flattening(early, late, nested={"v": "json"})
+    items = rebuild(str(flattening.folder / "out1"))
+    assert [item["v"]["z5"] for item in items if "z5" in item["v"]] == [b"xy"] * 3

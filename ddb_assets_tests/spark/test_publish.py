@@ -21,6 +21,7 @@ from ddb_assets.spark.file_task import FileRow, Pass
 from ddb_assets.spark.job import FlattenJob, JobError, JobResult, read_document
 from ddb_assets.spark.passes import run_passes
 from ddb_assets.spark.publish import abandon, publish
+from ddb_assets_tests.flatten.rebuild import rebuild
 from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, assert_same, hard_export, in_process, items
 from ddb_assets_tests.support.written_export import write_export
 
@@ -276,3 +277,30 @@ def test_a_column_that_only_one_file_has_is_in_all_parts(tmp_path: Path) -> None
     assert [pl.read_parquet(part.uri).columns for part in flattened.report.root.parts] == [columns] * 3
     assert sum(pl.read_parquet(part.uri)["new"].sum() for part in flattened.report.root.parts) == 5
     assert not STORAGE.exists(flattened.report.root.parts[0].uri.replace("-2-", "-1-"))
+
+
+def test_a_map_with_more_names_than_max_width_is_json_after_two_passes(tmp_path: Path) -> None:
+    """The kernel does not count the names in opaque JSON, of which samples have enough to decide."""
+    many = {"M": {f"n{name}": {"N": "1"} for name in range(150)}}
+    source = write_export(STORAGE, f"{tmp_path}/bucket", lines=[items(0, 100, m=many), items(100, 100, m=many)])
+    export, jobs = read_export(STORAGE, source), Jobs(None, tmp_path)
+    flattened = jobs(export)
+    assert jobs.passes == 2
+    assert {column.name: column.type for column in flattened.report.root.columns}["m"] == "SUPER"
+    assert_same(flattened, in_process(export, tmp_path, jobs.table))
+
+
+def test_types_that_look_alike_in_json_are_told_apart_if_each_file_has_another(tmp_path: Path) -> None:
+    """The table is known, the name is not: each file alone would let JSON show its own type."""
+    contract = {"table": "Orders", "nested": {"m": "json"}}
+    jobs = Jobs(None, tmp_path, **contract)
+
+    def flattened(number: int, *files: Any) -> Flattened:
+        lines = [items(10 * place, 5, m={"M": value}) for place, value in enumerate(files)]
+        source = write_export(STORAGE, f"{tmp_path}/b{number}", lines=lines, export_id=f"0169509721800{number}-d6299cbd")
+        return jobs(read_export(STORAGE, source))
+
+    flattened(1, {"known": {"N": "1"}})
+    flattened(2, {"new": {"B": "eHk="}}, {"new": {"S": "eHk="}})
+    found = [item["m"]["new"] for item in rebuild(f"{tmp_path}/out")]
+    assert sorted(map(repr, found)) == [repr("eHk=")] * 5 + [repr(b"xy")] * 5
