@@ -1,30 +1,26 @@
 """`ddb-assets history backfill`: what the time before a history costs, and the exports that fill it, when asked."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import click
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.lake import LakePaths
 from ddb_assets.cli.output import print_grid, print_json, say
 from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Cadence
-from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.windows.backfill import Place, fill, look
+from ddb_assets.windows.backfill import fill, look
 from ddb_assets.windows.backfill_plan import Backfill
 
 
 def run(name: str, config: Path, warehouse: str, lake: str, cadence: str | None, *, make: bool, as_json: bool) -> None:
     """Prints the plan, and with `make` carries it out."""
-    table, aws = _named(name, config), AWS()
-    opened = partial(
-        open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets history {table.name}"
-    )
-    plan = look(aws, opened, table, Cadence.parse(cadence).length if cadence else None)
+    table, place, aws = _named(name, config), LakePaths(lake), AWS()
+    plan = look(aws, warehouse, table, Cadence.parse(cadence).length if cadence else None)
     if not make or not plan.exports:
         _print_plan(table, plan, as_json=as_json)
         return
@@ -36,7 +32,7 @@ def run(name: str, config: Path, warehouse: str, lake: str, cadence: str | None,
         say(f"{said}: {added:,} versions", err=as_json)
 
     with term_interrupts():
-        filled = fill(aws, opened, table, plan, Place.below(lake, table), done)
+        filled = fill(aws, warehouse, table, plan, place, done)
     if as_json:
         print_json({"table": table.name, **asdict(filled)})
         return

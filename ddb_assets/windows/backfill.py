@@ -8,15 +8,13 @@ an export of the same window before a new one is requested. An interrupted backf
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.storage import Storage, join, split_s3
+from ddb_assets.aws.lake import FULL, LakePaths
 from ddb_assets.aws.table import describe_table
-from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import KEY_FORMAT, Window
 from ddb_assets.exports.billed import CostLimitError, billed_month
 from ddb_assets.exports.follow import ExportRef, wait
@@ -24,8 +22,11 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, FullExport, Increment, RequestError, TableExports, key_schema
 from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.receipts import with_receipt
 from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.url import warehouse_place
 from ddb_assets.windows.backfill_plan import Backfill, BackfillError, plan
 
 logger = logging.getLogger(__name__)
@@ -33,24 +34,6 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 20
 """Exports that are requested ahead; DynamoDB runs 300 at once, of all tables."""
 TIMEOUT = timedelta(hours=12)
-FULL = "full"
-Opened = Callable[[], AbstractContextManager[Warehouse]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where exports, Parquet and schema documents of a table go."""
-
-    exports: Destination
-    parquet: str
-    schemas: str
-
-    @classmethod
-    def below(cls, lake: str, table: Table) -> "Place":
-        """Where a table's windows go too (`resources/lake.py`). Raises StorageError for a lake that is not on S3."""
-        bucket, prefix = split_s3(join(lake, "exports"))
-        target = table.export or ExportTarget(bucket=bucket, prefix=prefix)
-        return cls(Destination.of(target), join(lake, "parquet", table.name), join(lake, "schemas"))
 
 
 @dataclass(frozen=True)
@@ -63,8 +46,8 @@ class Filled:
     broken_keys: tuple[str, ...]
 
 
-def look(aws: AWS, opened: Opened, table: Table, length: timedelta | None = None) -> Backfill:
-    """What the history of a table lacks, in windows of the table's cadence or of another length. Nothing is changed.
+def look(aws: AWS, address: str, table: Table, length: timedelta | None = None) -> Backfill:
+    """What the history in the warehouse of this URL lacks, in windows of the cadence or of another length. Changes nothing.
 
     Raises BackfillError for a table without a history, AwsError, and RequestError without point-in-time recovery.
     """
@@ -72,7 +55,7 @@ def look(aws: AWS, opened: Opened, table: Table, length: timedelta | None = None
         raise BackfillError(f"{table.name} has no history: add `history: true` to its contract, then load it")
     client = aws.dynamodb(table.table)
     exports = TableExports(client, table.table)
-    with opened() as warehouse:
+    with open_warehouse(address, storage=aws.storage(), aws=aws, label=_label(table)) as warehouse:
         spans = warehouse.remembered(table.name)
         known = warehouse.recorded(table.name).initial_load
     if known and known[1].table_id != exports.table_id:
@@ -95,10 +78,10 @@ def look(aws: AWS, opened: Opened, table: Table, length: timedelta | None = None
 
 def fill(
     aws: AWS,
-    opened: Opened,
+    address: str,
     table: Table,
     what: Backfill,
-    place: Place,
+    lake: LakePaths,
     on_done: Callable[[str, LoadResult], None] = lambda _said, _result: None,
 ) -> Filled:
     """Makes and loads the exports of a plan, oldest first; `on_done` gets what was loaded, in words, after each.
@@ -106,7 +89,7 @@ def fill(
     Raises ExportFailedError, ExportTimeoutError, RequestError, CostLimitError beyond the contract's `max_cost`, and what a
     load raises; what was loaded until then stays.
     """
-    client, storage = aws.dynamodb(table.table), aws.storage()
+    client, place = aws.dynamodb(table.table), Destination.of(lake.exports_of(table))
     exports = TableExports(client, table.table, table.max_cost)
     ahead: deque[datetime | Window] = deque([what.baseline] if what.baseline else [])
     ahead.extend(what.windows)
@@ -115,7 +98,7 @@ def fill(
     while ahead or asked:
         while ahead and len(asked) < AT_ONCE:
             try:
-                asked.append((ahead[0], exports.request(_request(ahead[0]), place.exports)))
+                asked.append((ahead[0], exports.request(_request(ahead[0]), place)))
             except (RequestError, CostLimitError) as error:
                 if not asked:
                     raise
@@ -124,7 +107,7 @@ def fill(
             ahead.popleft()
         span, export = asked.popleft()
         done = wait(client, export.arn, timeout=TIMEOUT)
-        result = _loaded(storage, aws, opened, table, done.summary_uri, span, place)
+        result = _loaded(aws, address, table, done.summary_uri, span, lake)
         if result.history:
             broken, rows = broken + result.history.broken, result.history.rows
             keys |= dict.fromkeys(result.history.broken_keys)
@@ -138,23 +121,27 @@ def _request(span: datetime | Window) -> FullExport | Increment:
     return FullExport(f"history of {span.isoformat()}", span)
 
 
-def _loaded(
-    storage: Storage, aws: AWS, opened: Opened, table: Table, uri: str, span: datetime | Window, place: Place
-) -> LoadResult:
-    client = aws.dynamodb(table.table)
+def _loaded(aws: AWS, address: str, table: Table, uri: str, span: datetime | Window, lake: LakePaths) -> LoadResult:
+    client, storage = aws.dynamodb(table.table), aws.storage()
     export = read_export(storage, uri, expected_table=table.table)
     confirm(client, table, export)
     from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
 
-    folder = f"{span.start:{KEY_FORMAT}}" if isinstance(span, Window) else FULL
-    flattened = flatten(
+    partition = f"{span.start:{KEY_FORMAT}}" if isinstance(span, Window) else FULL
+    folder = lake.parquet(table, export.id, partition)
+    report = flatten(
         storage,
         export,
         table=table,
         key=key_schema(client, table),
-        out=join(place.parquet, folder, export.id),
-        schemas=SchemaStore(storage, place.schemas),
-    )
-    report: Report = flattened.report
-    with opened() as warehouse:
-        return warehouse.load(report, LoadOptions.of(table))
+        out=folder,
+        schemas=SchemaStore(storage, lake.schemas),
+    ).report
+    with open_warehouse(address, storage=storage, aws=aws, label=_label(table)) as warehouse:
+        result = warehouse.load(report, LoadOptions.of(table))
+        place = warehouse_place(address, warehouse.schema)
+    return with_receipt(storage, lambda: lake.receipts, report, result, place, folder)
+
+
+def _label(table: Table) -> str:
+    return f"ddb_assets history {table.name}"

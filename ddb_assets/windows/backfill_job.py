@@ -1,7 +1,6 @@
 """The job `ddb_assets_history_backfill`: fills the time before a table's history begins (`backfill.py`), the price first."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import dagster as dg
 from pydantic import Field
@@ -14,9 +13,8 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.windows.backfill import Place, fill, look
+from ddb_assets.windows.backfill import fill, look
 from ddb_assets.windows.backfill_plan import BackfillError
 
 HISTORY_BACKFILL = "ddb_assets_history_backfill"
@@ -51,9 +49,7 @@ def history_backfill(tables: Sequence[Table]) -> list[dg.JobDefinition]:
                 )
             table, aws = declared[config.table], ddb_aws.clients
             length = Cadence.parse(config.cadence).length if config.cadence else None
-            label = f"ddb_assets history {table.name}"
-            opened = partial(open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=label)
-            plan = look(aws, opened, table, length)
+            plan = look(aws, ddb_warehouse.address, table, length)
             also = " and a full export" if plan.baseline else ""
             context.log.info(f"{len(plan.windows)} windows{also} are missing; they cost {plan.price}")
             if not config.confirm:
@@ -64,7 +60,7 @@ def history_backfill(tables: Sequence[Table]) -> list[dg.JobDefinition]:
                 added = result.history.added if result.history else 0
                 context.log.info(f"{said}: {added:,} versions")
 
-            found = fill(aws, opened, table, plan, Place.below(ddb_lake.root, table), done)
+            found = fill(aws, ddb_warehouse.address, table, plan, ddb_lake.paths, done)
         context.log_event(
             dg.AssetObservation(
                 metadata.key_of(table, "history"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -13,9 +12,9 @@ from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.definitions import build_defs
 from ddb_assets.resources.lake import Lake
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.receipts import named
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.windows.backfill import Place, fill, look
+from ddb_assets.windows.backfill import fill, look
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.support.window_chain import (
@@ -125,8 +124,7 @@ def test_a_history_is_filled_as_far_back_as_recovery_reaches(chain: Chain, proje
     assert "nothing was changed: --yes makes the exports" in said
 
     table_of = read_table(config)
-    opened = partial(open_warehouse, url, storage=AWS().storage(), aws=AWS())
-    plan = look(AWS(), opened, table_of, timedelta(hours=6))
+    plan = look(AWS(), url, table_of, timedelta(hours=6))
     assert (shown["windows"], shown["usd"]) == (len(plan.windows), plan.usd)
     assert f"it costs {plan.price}" in said
     assert len(plan.windows) in {7, 8}
@@ -138,8 +136,8 @@ def test_a_history_is_filled_as_far_back_as_recovery_reaches(chain: Chain, proje
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fill(AWS(), opened, table_of, plan, Place.below(lake, table_of), stop)
-    rest = look(AWS(), opened, table_of, timedelta(hours=6))
+        fill(AWS(), url, table_of, plan, Lake().paths, stop)
+    rest = look(AWS(), url, table_of, timedelta(hours=6))
     assert (rest.baseline, rest.windows) == (None, plan.windows[2:])
 
     job = chain.definitions.resolve_job_def("ddb_assets_history_backfill")
@@ -149,7 +147,7 @@ def test_a_history_is_filled_as_far_back_as_recovery_reaches(chain: Chain, proje
         return job.execute_in_process(run_config=config, instance=chain.instance, raise_on_error=False).success
 
     assert run()
-    assert look(AWS(), opened, table_of, timedelta(hours=6)) == rest
+    assert look(AWS(), url, table_of, timedelta(hours=6)) == rest
     assert not run(table="customers")
     assert run(confirm=True)
     assert chain.exported() == exported + plan.exports  # none was made twice
@@ -159,6 +157,10 @@ def test_a_history_is_filled_as_far_back_as_recovery_reaches(chain: Chain, proje
     assert observed.asset_observation
     facts = {name: value.value for name, value in observed.asset_observation.metadata.items()}
     assert facts["broken_chain"] == 0
+    receipts = list(
+        named(AWS().storage(), Lake().receipts, "orders", query("SELECT max(ledger_id) FROM _ddb_loads")[0][0])
+    )
+    assert len(receipts) == 1 + plan.exports
     assert query("SELECT COUNT(*) FROM _ddb_versions__orders") == [(facts["history_rows"],)]
 
     known = query(versions)
