@@ -103,6 +103,8 @@ def _print(done: list[dict[str, Any]], *, apply: bool) -> None:
             say(f"{name}: nothing is to be recovered")
         if one.get("windows_to_export"):
             say(f"{name}: {one['windows_to_export']} windows are still to be exported, which its schedule does")
+        if one.get("remark"):
+            say(f"{name}: {one['remark']}")
         for finding in one.get("findings", ()):
             say(f"{name}: {finding['code']}: {finding['what']}")
     if rows and not apply:

@@ -17,7 +17,7 @@ from ddb_assets.recovery.plan import Left, Rebuild, newest_full, rebuild
 from ddb_assets.recovery.schemas import Document, lost_document
 from ddb_assets.status.look import Status
 from ddb_assets.status.pictures import DagsterSays, DynamoDBSays, LakeSays, Pictures, Silent, WarehouseSays
-from ddb_assets.status.warehouse_findings import is_covered
+from ddb_assets.status.warehouse_findings import is_covered, kept_beside, repair
 from ddb_assets.warehouse.results import Recorded
 
 if TYPE_CHECKING:
@@ -62,11 +62,23 @@ class Recovery:
         for number, one in enumerate(self.rebuild.loads):
             if not one.folder:
                 found.append(("flatten", str(one)))
-            how = "start the table over with" if self.rebuild.restart and not number else "load"
+            over = "start the table and its history over with" if self.table.history else "start the table over with"
+            how = over if self.rebuild.restart and not number else "load"
             found.append((how, str(one)))
         if self.dagster:
             found.append(("tell Dagster", "of every load that the ledger has and its event log does not"))
         return found
+
+    @property
+    def remark(self) -> str:
+        """What is not brought back and is left; empty for nothing."""
+        if not (self.table.history and self.rebuild.loads and self.rebuild.loads[0].is_full):
+            return ""
+        return (
+            f"versions from before {self.rebuild.loads[0].time.isoformat(timespec='minutes')} do not come back by themselves: "
+            "load earlier exports that are left by `ddb-assets load`, in any order, or export that time again by `ddb-assets "
+            "history backfill`"
+        )
 
     def described(self) -> dict[str, Any]:
         """The plan for `--json`."""
@@ -77,6 +89,7 @@ class Recovery:
             "refused": reason,
             "command": command,
             "windows_to_export": self.rebuild.to_export,
+            "remark": self.remark,
         }
 
 
@@ -93,9 +106,14 @@ def recovery(aws: "AWS", lake: LakePaths, status: Status, *, restart: bool = Fal
     assert isinstance(seen.warehouse, WarehouseSays)  # noqa: S101 -- looked at above
     assert isinstance(seen.lake, LakeSays)  # noqa: S101
     if not restart and any(finding.code in {"table_dropped", "rows_changed"} for finding in status.findings):
+        todo, command = repair(table, seen.warehouse.recorded)
         raise RecoveryError(
-            f"{table.name}: rows are missing or changed in the warehouse, which no load notices: --restart replaces them, with "
-            "all rows of the table, in one transaction, and loads every window again"
+            f"{table.name}: rows are missing or changed in the warehouse, which no load notices"
+            + (
+                f". {todo}" + (f": {command}" if command else "")
+                if kept_beside(table)
+                else ": --restart replaces them, with all rows of the table, in one transaction, and loads every window again"
+            )
         )
     if any(finding.code in {"ledger_lost", "name_taken"} for finding in status.findings):
         wrong = next(finding for finding in status.findings if finding.code in {"ledger_lost", "name_taken"})

@@ -36,7 +36,7 @@ def dynamodb_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) ->
         yield Finding(
             "table_recreated",
             f"the table was deleted and created again: its id is {found.table_id}, that of the initial load "
-            f"{loaded[1].table_id}; its windows continue from a new initial load",
+            f"{loaded[1].table_id}; {'its windows continue from' if table.load == 'upsert' else 'it needs'} a new full load",
             where,
             again,
         )

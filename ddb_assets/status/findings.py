@@ -28,6 +28,8 @@ def findings(table: Table, seen: Pictures) -> list[Finding]:
         todo = (
             f"no export puts this right: start the table over {table.chain.restart}"
             if alone
+            else "the next scan puts it right"
+            if table.source == "scan"
             else "windows put it right"
         )
         what = f"records may be missing: {seen.stream.gap}; {todo}"

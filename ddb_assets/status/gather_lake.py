@@ -94,9 +94,15 @@ def _number(which: Named) -> int:
 
 
 def _kept(storage: "Storage", lake: LakePaths, table: Table, warehouse: WarehouseSays) -> list[Kept]:
-    """The newest initial load and the newest load after it, of those with a receipt: others may not come from this lake."""
-    begun = warehouse.initial_load
-    wanted = dict.fromkeys(load for load in (begun and begun[1], warehouse.newest) if load)
+    """The newest initial load and the newest load since, of those with a receipt: others may not come from this lake.
+
+    Loads of the time before, which only a history needs, are not among them.
+    """
+    begun, coverage = warehouse.initial_load, warehouse.coverage
+    spans = set(coverage.windows) if coverage else set()
+    since = [load for load in warehouse.loads if (load.from_time, load.to_time) in spans]
+    newest = max(since, key=lambda load: load.sequence, default=None)
+    wanted = dict.fromkeys(load for load in (begun and begun[1], newest) if load)
     return [found for load in wanted if (found := _looked_at(storage, lake, table, load))]
 
 

@@ -6,6 +6,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.status import remedies
 from ddb_assets.status.codes import Finding
 from ddb_assets.status.pictures import LakeSays, Silent, WarehouseSays
+from ddb_assets.status.warehouse_findings import kept_beside
 
 
 def lake_findings(table: Table, warehouse: WarehouseSays, lake: LakeSays) -> Iterator[Finding]:
@@ -21,7 +22,8 @@ def lake_findings(table: Table, warehouse: WarehouseSays, lake: LakeSays) -> Ite
             "lake_lost",
             f"it has no export, Parquet, schema document or receipt of {table.name}, which was loaded "
             f"{len(warehouse.loads)} times: it was emptied, or is another one. The next window would begin other schema "
-            "documents and be refused: bring the files back from a backup, or start the table over",
+            "documents and be refused: bring the files back from a backup, or start the table over"
+            f"{_deletes(table)}",
             where,
             remedies.load_in_full(table, restart=True) if table.full_stages else "",
         )
@@ -30,15 +32,22 @@ def lake_findings(table: Table, warehouse: WarehouseSays, lake: LakeSays) -> Ite
     yield from _schemas(table, warehouse, lake, where)
 
 
+def _deletes(table: Table) -> str:
+    """What starting over deletes that no full export brings back, as the end of a sentence."""
+    kept = kept_beside(table)
+    return f", which deletes {kept}" if kept else ""
+
+
 def _parquet(table: Table, lake: LakeSays, where: str) -> Iterator[Finding]:
     gone = [one for one in lake.kept if not one.parquet]
     if gone:
-        exports = (
-            "their exports are there, and recover flattens them again"
-            if all(one.export for one in gone)
-            else "their exports are gone too: if the warehouse were lost, a new initial load would be needed"
-        )
-        mends = all(one.export for one in gone)
+        mends = table.source == "exports" and all(one.export for one in gone)
+        if mends:
+            exports = "their exports are there, and recover flattens them again"
+        elif table.source == "exports":
+            exports = "their exports are gone too: if the warehouse were lost, a new initial load would be needed"
+        else:
+            exports = "and the next scan brings it again"
         yield Finding(
             "parquet_lost",
             f"the Parquet of {' and '.join(one.load.export_id for one in gone)} is gone, which the warehouse would be rebuilt "
@@ -75,7 +84,7 @@ def _schemas(table: Table, warehouse: WarehouseSays, lake: LakeSays, where: str)
             "schemas_replaced",
             f"the schema documents are of the history {lake.schema.id}, the loaded rows of {', '.join(sorted(ids))}: they were "
             "lost and begun again, so loads are refused. Bring the former documents back from a backup, or start the table "
-            "over",
+            f"over{_deletes(table)}",
             f"{where}/schemas/{table.name}",
             remedies.load_in_full(table, restart=True) if table.full_stages else "",
         )

@@ -24,12 +24,13 @@ def warehouse_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -
         yield from _without_ledger(table, seen, warehouse, where)
         return
     gone = [name for name, (_, now) in warehouse.recorded.differing.items() if now is None]
+    todo, command = repair(table, warehouse.recorded)
     if gone:
         yield Finding(
             "table_dropped",
-            f"{', '.join(gone)} was loaded and does not exist any more: it was dropped or renamed outside of loads",
+            f"{', '.join(gone)} was loaded and does not exist any more: it was dropped or renamed outside of loads. {todo}",
             where,
-            _start_over(table),
+            command,
         )
     for name, (then, now) in warehouse.recorded.differing.items():
         if now is not None:
@@ -37,9 +38,9 @@ def warehouse_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -
             yield Finding(
                 "rows_changed",
                 f"{name} had {then:,} rows after its newest load and {what}: it was truncated, changed or restored outside "
-                "of loads",
+                f"of loads. {todo}",
                 where,
-                _start_over(table),
+                command,
             )
     yield from _restored(table, seen, warehouse, where)
 
@@ -54,9 +55,27 @@ def is_covered(recorded: Recorded, receipt: Receipt) -> bool:
     return _spans(coverage, receipt.from_time, receipt.until)
 
 
-def _start_over(table: Table) -> str:
-    """The command that replaces all rows; none for a table that a stream fills, whose own chain starts over."""
-    return remedies.recover(table, "--restart") if table.full_stages else ""
+def repair(table: Table, recorded: Recorded) -> tuple[str, str]:
+    """What puts dropped or changed rows right, in words and as a command.
+
+    Starting over replaces all rows, and deletes what is in no full export: versions of a history, and rows of deleted items.
+    So a table that keeps these gets a new full load instead. There is no command where only a person can choose.
+    """
+    if not table.full_stages:
+        return f"Start the table over {table.chain.restart}", ""
+    over = remedies.recover(table, "--restart")
+    kept = kept_beside(table)
+    if not kept:
+        return "Start the table over", over
+    if recorded.differing.get(table.name, (0, 0))[1] is None:
+        return f"Restore it from a backup, or start the table over, which deletes {kept}: {over}", ""
+    return f"A new full load replaces the rows and leaves {kept} as they are", remedies.load_in_full(table)
+
+
+def kept_beside(table: Table) -> str:
+    """What a table has beside the items of its newest full export, which starting over deletes; empty for nothing."""
+    kept = ["the versions of its history"] if table.history else []
+    return " and ".join([*kept, *(["the rows of deleted items"] if table.soft_delete else [])])
 
 
 def _without_ledger(table: Table, seen: Pictures, warehouse: WarehouseSays, where: str) -> Iterator[Finding]:
@@ -64,13 +83,14 @@ def _without_ledger(table: Table, seen: Pictures, warehouse: WarehouseSays, wher
     evidence = _evidence(seen)
     if table.name in warehouse.there:
         if warehouse.ours:
+            then = "recover" if table.full_stages else f"start the table over {table.chain.restart}"
             yield Finding(
                 "ledger_lost",
                 f"the table {table.name} is there, and its ledger _ddb_loads__{table.name} has no load: the ledger was "
                 f"dropped, or the table was restored without it. A load does not touch such a table. Put it aside (ALTER "
-                f"TABLE {table.name} RENAME TO {table.name}_put_aside, and so each of its lists), then recover",
+                f"TABLE {table.name} RENAME TO {table.name}_put_aside, and so each of its lists), then {then}",
                 where,
-                remedies.recover(table),
+                remedies.recover(table) if table.full_stages else "",
             )
         else:
             yield Finding(
@@ -83,8 +103,17 @@ def _without_ledger(table: Table, seen: Pictures, warehouse: WarehouseSays, wher
             "warehouse_lost", f"it has nothing of {table.name}, but {evidence}", where, remedies.recover(table)
         )
     else:
-        first = "" if table.source == "stream" else remedies.load_in_full(table)
-        yield Finding("never_loaded", f"{table.name} was never loaded: materialize {table.chain} first", where, first)
+        if table.full_stages:
+            what, first = (
+                f"{table.name} was never loaded: materialize {table.chain} first",
+                remedies.load_in_full(table),
+            )
+        else:  # loads of a stream leave no receipts
+            what, first = (
+                f"it has nothing of {table.name}, which only a stream fills: materialize {table.chain} first",
+                "",
+            )
+        yield Finding("never_loaded", what, where, first)
         if isinstance(seen.lake, LakeSays) and seen.lake.elsewhere:
             other = seen.lake.elsewhere[0]
             yield Finding(

@@ -184,6 +184,60 @@ def test_a_newer_initial_load_that_only_dagster_knows_is_a_restored_warehouse() 
     assert "the initial load e9" in found.what
 
 
+EMPTIED = replace(WHOLE, warehouse=replace(WAREHOUSE, recorded=Recorded(ALL, {"orders": (5, 0)})))
+DROPPED = replace(WHOLE, warehouse=replace(WAREHOUSE, recorded=Recorded(ALL, {"orders": (5, None)})))
+
+
+@pytest.mark.parametrize(
+    ("option", "kept"), [("history", "the versions of its history"), ("soft_delete", "the rows of deleted items")]
+)
+def test_nothing_deletes_what_no_full_export_has(option: str, kept: str) -> None:
+    table = Table.model_validate({"table": "Orders", option: True})
+    (changed,) = findings(table, EMPTIED)
+    assert changed.command == remedies.load_in_full(table)
+    assert f"leaves {kept}" in changed.what
+    (dropped,) = findings(table, DROPPED)
+    assert dropped.command == ""
+    assert f"backup, or start the table over, which deletes {kept}: ddb-assets recover" in dropped.what
+    for lost in (CASES["lake_lost"], CASES["schemas_replaced"]):
+        (found,) = findings(table, lost)
+        assert f"backup, or start the table over, which deletes {kept}" in found.what
+
+
+def test_a_scanned_table_is_scanned_again() -> None:
+    table = Table.model_validate({"table": "Orders", "source": "scan", "stream": "s"})
+    again = remedies.load_in_full(table)
+    lost = replace(WHOLE, now=NOW - timedelta(hours=10), lake=CASES["parquet_lost"].lake)
+    (found,) = findings(table, lost)
+    assert (found.code, found.command) == ("parquet_lost", again)
+    other = replace(lost, lake=LAKE, dynamodb=DynamoDBSays("other"))
+    (found,) = findings(table, other)
+    assert (found.code, found.command) == ("table_recreated", again)
+    assert "windows" not in found.what
+    (found,) = findings(table, replace(lost, lake=LAKE, stream=StreamSays("s", NOW, "records expired")))
+    assert found.code == "stream_gap"
+    assert "the next scan puts it right" in found.what
+
+
+def test_a_table_that_a_stream_alone_fills_is_not_recovered() -> None:
+    (empty,) = findings(STREAMED, replace(WHOLE, warehouse=EMPTY, lake=LakeSays("s3://b", None), dagster=UNKNOWN))
+    assert empty.code == "never_loaded"
+    assert "was never loaded" not in empty.what  # its loads leave no receipts, so nobody knows
+    streamed = (load(1, export_type="STREAM", export_time=None),)
+    differing: dict[Code, Recorded] = {
+        "ledger_lost": Recorded((), {}),
+        "rows_changed": Recorded(streamed, {"orders": (5, 4)}),
+        "table_dropped": Recorded(streamed, {"orders": (5, None)}),
+    }
+    for code, recorded in differing.items():
+        warehouse = replace(WAREHOUSE, recorded=recorded)
+        (found,) = findings(
+            STREAMED, replace(WHOLE, warehouse=warehouse, lake=LakeSays("s3://b", None), dagster=UNKNOWN)
+        )
+        assert (found.code, found.command) == (code, "")
+        assert f"tart the table over {STREAMED.chain.restart}" in found.what
+
+
 def test_places_that_were_not_asked_find_nothing() -> None:
     quiet = Silent("not asked", failed=False)
     assert codes(Pictures(NOW, WAREHOUSE, quiet, quiet, quiet, None)) == []

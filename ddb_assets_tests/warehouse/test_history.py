@@ -18,6 +18,7 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import HistoryResult, LoadResult
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, wipe
 from ddb_assets_tests.support.examples import examples, orders_of
 from ddb_assets_tests.support.loading import load
@@ -319,6 +320,25 @@ def test_a_full_export_says_only_what_was_not_known(warehouse: AnyEngine, orders
 
 
 DAY = 86_400_000_000
+
+
+@pytest.mark.parametrize("wrecked", ["DELETE FROM orders", "UPDATE orders SET note = 'x'", "DROP TABLE orders__lines"])
+@on_duckdb
+def test_a_full_load_puts_changed_rows_right_and_leaves_the_history(
+    warehouse: AnyEngine, orders: Source, wrecked: str
+) -> None:
+    """What `status` proposes for such a table."""
+    orders.put(1, "a", "first", "x")
+    kept(warehouse, orders.full(10))
+    orders.put(11, "a", "second", "y")
+    orders.put(12, "b", "new", "z")
+    kept(warehouse, orders.window(10, 20))
+    before = versions(warehouse)
+    warehouse.execute(Statement(wrecked))
+    kept(warehouse, orders.full(20))
+    assert read(warehouse) == items(orders, 20)
+    assert versions(warehouse) == before
+    check(warehouse, orders, [(None, 10), (10, 20), (None, 20)])
 
 
 def test_old_versions_are_forgotten_and_the_rest_is_as_it_was(warehouse: AnyEngine, orders: Source) -> None:

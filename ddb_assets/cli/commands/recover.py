@@ -12,8 +12,8 @@ from ddb_assets.cli.commands.shared import json_option, tables_options
 @click.option(
     "--restart",
     is_flag=True,
-    help="Start the table over from the newest full export that is left: one transaction replaces all of its rows. Needs "
-    "--table.",
+    help="Start the table over from the newest full export that is left: one transaction replaces all of its rows, and "
+    "deletes its history. Needs --table.",
 )
 @click.option("--apply", is_flag=True, help="Do what is planned. Without it nothing is changed.")
 @json_option
