@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +123,19 @@ def test_what_was_changed_by_hand_is_replaced_only_with_restart(standing: Standi
     assert "name it by --table" in call("recover", *ONE[:2], "--restart", code=2).output
     assert steps("--restart") == ["start the table over with", *["load"] * 3]
     recovered(standing, "--restart")
+
+
+def test_a_history_is_not_started_over_unasked(standing: Standing, tmp_path: Path) -> None:
+    config = tmp_path / "defs.yaml"
+    config.write_text(DEFS.read_text().replace("attributes:", "attributes:\n  history: true", 1))
+    own = ("--config", str(config), "--table", "orders")
+    by_hand("DELETE FROM orders")
+    said = call("recover", *own, "--apply", code=1).output.replace("\n", " ")
+    assert "A new full load replaces the rows and leaves the versions of its history as they are: dg launch" in said
+    (planned,) = answer("recover", *own, "--restart")["tables"]
+    assert planned["steps"][0]["step"] == "start the table and its history over with"
+    warehouse_file().unlink()
+    assert "`ddb-assets history backfill`" in call("recover", *own).output.replace("\n", " ")
 
 
 def test_tables_without_a_ledger_are_put_aside_first(standing: Standing) -> None:
