@@ -20,11 +20,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ddb_assets.changes.names import DAY, DIGEST, EXPORT_ID, changes_name
-from ddb_assets.changes.tables import PREFIX, check, evolve, planned, properties, provided
+from ddb_assets.changes.tables import check, evolve, planned, properties, provided
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.iceberg.catalog import translated
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
+from ddb_assets.iceberg.properties import PREFIX
 from ddb_assets.iceberg.url import CatalogUrl
 
 if TYPE_CHECKING:
@@ -130,18 +131,16 @@ class _Landing:
         return self._with_totals(done)
 
     def _commit(self, done: Appended) -> Appended:
-        from pyiceberg.exceptions import CommitFailedException, ValidationException
         from pyiceberg.expressions import AlwaysTrue, EqualTo
 
         from ddb_assets.changes.rows import batches, kind
-        from ddb_assets.iceberg.writing import DataWriter, commit
+        from ddb_assets.iceberg.writing import commit, writing
 
         report, relation = self._report, self._relation
         plan = planned(self._table, report, relation, self._hidden)
         staged = self._table.transaction()
         evolve(staged, plan)
         staged.set_properties(properties(report, relation))
-        writer = DataWriter(self._table, staged)
         summary = {
             f"{PREFIX}export-id": report.export_id,
             f"{PREFIX}digest": report.digest,
@@ -149,7 +148,7 @@ class _Landing:
             f"{PREFIX}rows": str(relation.rows),
         }
         replaced = done.applied and self._before is not None
-        try:
+        with writing(self._table, staged) as writer:
             if done.applied:
                 for batch in batches(self._storage, report, relation, plan.targets):
                     writer.add(batch)
@@ -163,10 +162,6 @@ class _Landing:
                     staged.delete(AlwaysTrue() if self._restart else EqualTo(term=EXPORT_ID, value=report.export_id))
                 if writer.files:
                     commit(staged, writer.files, summary=summary)
-            staged.commit_transaction()
-        except (CommitFailedException, ValidationException, IcebergError):  # it is certain that nobody reads our files
-            writer.discard()
-            raise
         remarks = tuple(f"{path} is hidden now: older rows no longer show what they had there" for path in self._hidden)
         if not done.applied:
             return replace(done, remarks=remarks)

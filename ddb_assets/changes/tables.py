@@ -10,6 +10,7 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.iceberg.catalog import location_of
 from ddb_assets.iceberg.errors import IcebergError
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX
 from ddb_assets.iceberg.url import CatalogUrl
 
 if TYPE_CHECKING:
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
 
     from ddb_assets.iceberg.evolution import Evolution
 
-PREFIX = "ddb-assets."
-"""How our properties of tables and snapshots begin."""
 RELATION, TABLE_ARN, IDENTITY, HIDDEN = (
     f"{PREFIX}{name}" for name in ("changes-of", "table-arn", "identity", "hidden")
 )
 PROPERTIES = {
-    "commit.retry.num-retries": "0",  # ours look at the table again
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "100",
+    **ONE_ATTEMPT,
+    **FEW_METADATA_FILES,
     f"write.metadata.metrics.column.{EXPORT_ID}": "full",  # else its first 16 characters
     f"write.metadata.metrics.column.{DIGEST}": "none",
 }

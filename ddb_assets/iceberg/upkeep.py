@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
 from ddb_assets.aws.storage import Entry, join
 from ddb_assets.iceberg.errors import IcebergError
-from ddb_assets.iceberg.writing import DataWriter, commit
+from ddb_assets.iceberg.properties import PENDING, PREFIX
+from ddb_assets.iceberg.writing import commit, writing
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from ddb_assets.aws.storage import Storage
 
-PREFIX = "ddb-assets."
-PENDING = f"{PREFIX}pending"
-"""The property of a ledger with snapshots that are not current yet (`warehouse/iceberg/commit.py`)."""
 SMALL_BYTES = 32 << 20
 """A data file with fewer bytes is small."""
 AT_LEAST = 4
@@ -87,8 +84,7 @@ def compact(table: Table, column: str, before: date) -> tuple[int, int]:
         return 0, 0
     old = [file for files in found.values() for file in files]
     staged = table.transaction()
-    writer = DataWriter(table, staged, in_order=True)
-    try:
+    with writing(table, staged, in_order=True) as writer:
         for day in found:
             for batch in table.scan(row_filter=EqualTo(term=column, value=day.isoformat())).to_arrow_batch_reader():
                 writer.add(batch)
@@ -97,10 +93,6 @@ def compact(table: Table, column: str, before: date) -> tuple[int, int]:
         if rows != written:
             raise IcebergError(f"{'.'.join(table.name())}: {written} rows were read of {rows}: nothing was changed")
         commit(staged, new, old, {f"{PREFIX}compaction": "true"})
-        staged.commit_transaction()
-    except (CommitFailedException, ValidationException, IcebergError):  # it is certain that nobody reads our files
-        writer.discard()
-        raise
     table.refresh()
     return len(old), len(new)
 

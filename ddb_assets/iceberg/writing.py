@@ -6,12 +6,13 @@ partitions, and of a partitioned table all rows at once; so rows are collected h
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.io.pyarrow import schema_to_pyarrow, write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
@@ -112,6 +113,36 @@ class DataWriter:
             key = PartitionKey([place], self._metadata.spec(), self._schema)
         task = WriteTask(self._id, len(self.files), self._schema, held.batches, partition_key=key)
         self.files += write_file(self._io, self._metadata, iter([task]))
+
+
+@contextmanager
+def writing(table: Table, staged: Transaction, *, in_order: bool = False) -> Iterator[DataWriter]:
+    """The writer of a transaction, which is committed when the block ends.
+
+    The files are deleted if it is certain that no snapshot names them: when the block fails, or when the catalog refuses the
+    commit (CommitFailedException, ValidationException). They stay if nobody knows whether the commit has happened.
+    """
+    writer = DataWriter(table, staged, in_order=in_order)
+    try:
+        yield writer
+    except BaseException:
+        writer.discard()
+        raise
+    try:
+        _committed(staged)
+    except (CommitFailedException, ValidationException):
+        writer.discard()
+        raise
+
+
+def _committed(staged: Transaction) -> None:
+    try:
+        staged.commit_transaction()
+    except ValueError as error:
+        # pyiceberg's answer if somebody else has committed, for a snapshot that no branch gets
+        if "sequence number" not in str(error):
+            raise
+        raise CommitFailedException(str(error)) from error
 
 
 def commit(

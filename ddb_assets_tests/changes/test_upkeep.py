@@ -15,7 +15,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.names import DAY
 from ddb_assets.contract.table import Table
 from ddb_assets.iceberg import upkeep
-from ddb_assets.iceberg.upkeep import PENDING, compact, expirable, expire, listed, orphans, ours, scattered, size
+from ddb_assets.iceberg.properties import PENDING
+from ddb_assets.iceberg.upkeep import compact, expirable, expire, listed, orphans, ours, scattered, size
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake

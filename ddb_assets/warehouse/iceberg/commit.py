@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table.update import (
     AssertRefSnapshotId,
     SetPropertiesUpdate,
@@ -28,8 +28,9 @@ from pyiceberg.transforms import IdentityTransform
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.iceberg.evolution import promotes
+from ddb_assets.iceberg.properties import PENDING
 from ddb_assets.iceberg.types import doc, iceberg_type, sql_types
-from ddb_assets.iceberg.writing import DataWriter, commit
+from ddb_assets.iceberg.writing import commit, writing
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.iceberg.held import BUCKETS, KEYS, Held
 from ddb_assets.warehouse.iceberg.store import BUCKET, Store, explained
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PENDING = "ddb-assets.pending"
-"""The property of a ledger with the snapshots that its newest load has written and that may not be current yet."""
 MAIN = "main"
 Rows = Callable[[Held, int], "Iterator[pa.RecordBatch]"]
 """The rows of a table in DuckDB, with their bucket out of so many, in the order of buckets."""
@@ -196,23 +195,11 @@ def _write(change: Change, rows: Rows, *, branch: str | None) -> int | None:
         return None
     old = held.files()
     _partition(staged, change)
-    writer = DataWriter(held.table, staged, in_order=True)
-    try:
+    with writing(held.table, staged, in_order=True) as writer:
         for batch in rows(held, change.buckets):
             writer.add(batch)
-        writer.finish()
-        if writer.files or old:
+        if writer.finish() or old:
             snapshot = commit(staged, writer.files, old, branch=branch)
-        staged.commit_transaction()
-    except (CommitFailedException, ValidationException, LoadError):
-        writer.discard()
-        raise
-    except ValueError as error:
-        if "sequence number" not in str(error):
-            raise
-        # pyiceberg's answer if somebody else has committed, for a snapshot that no branch gets
-        writer.discard()
-        raise CommitFailedException(str(error)) from error
     return snapshot
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, GreaterThan, In, IsNull, Or
 
+from ddb_assets.iceberg.properties import PREFIX
 from ddb_assets.warehouse.iceberg.store import BUCKET
 from ddb_assets.warehouse.sql.statements import TableName
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
 
-BUCKETS, KEYS = "ddb-assets.buckets", "ddb-assets.bucket-keys"
+BUCKETS, KEYS = f"{PREFIX}buckets", f"{PREFIX}bucket-keys"
 """Properties of a partitioned table: the number of its buckets, and the columns that are hashed."""
 
 

@@ -12,6 +12,7 @@ from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchNamespaceError, 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.iceberg.catalog import location_of, translated
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX
 from ddb_assets.iceberg.types import schema_of, sql_type
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
 BUCKET = "_ddb_bucket"
 """The column by which a large table is partitioned. Loads do not see it."""
 PROPERTIES = {
-    "ddb-assets.of": "warehouse",
-    "commit.retry.num-retries": "0",  # a load that loses is done again as a whole
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "100",
+    f"{PREFIX}of": "warehouse",
+    **ONE_ATTEMPT,  # a load that loses is done again as a whole
+    **FEW_METADATA_FILES,
 }
 
 

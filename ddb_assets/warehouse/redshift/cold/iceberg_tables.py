@@ -2,10 +2,10 @@
 
 The comment of a field says which column it has the values of, and the column's type. A column that gets a type of another
 kind gets another field. Rows are appended, in one commit for each move, and never changed. The rows of a move are
-files of their own, so they can be taken away again without reading any others.
+files of their own, so they can be taken away again without reading any others. `iceberg/writing.py` writes the files.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.flatten.arrow_types import arrow_type
 from ddb_assets.iceberg.catalog import location_of, translated
 from ddb_assets.iceberg.errors import IcebergError
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, PREFIX
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.bookkeeping import MOVE
 from ddb_assets.warehouse.sql.cold import Field
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
 
-OWNER = "ddb-assets.cold-rows-of"
+OWNER = f"{PREFIX}cold-rows-of"
 """The table property with the table of the warehouse that the cold rows are of."""
-MOVE_PROPERTY = "ddb-assets.move"
+MOVE_PROPERTY = f"{PREFIX}move"
 """The snapshot property with the number of the move."""
-FILE_BYTES = 128 << 20
 _MOVE_DOC = "the move that made the row cold"
 
 
@@ -52,7 +52,7 @@ def provide(
     with translated(f"the Iceberg table {name} in {url}"):
         if not catalog.table_exists(identifier):
             made = [Field(column, column, kind) for column, kind in types.items()]
-            properties = {OWNER: owner, "write.target-file-size-bytes": str(FILE_BYTES)}
+            properties = {OWNER: owner, **FEW_METADATA_FILES}
             schema = pa.schema([*map(_arrow, made), pa.field(MOVE, pa.int64(), metadata={b"doc": _MOVE_DOC.encode()})])
             table = catalog.create_table(identifier, schema, location=location_of(url, name), properties=properties)
             return table, tuple(made)
@@ -76,61 +76,38 @@ def provide(
 
 
 def write(
-    table: "Table", reader: pa.RecordBatchReader, move: int, abandoned: Collection[int], url: CatalogUrl
+    table: "Table", batches: Iterable[pa.RecordBatch], move: int, abandoned: Collection[int], url: CatalogUrl
 ) -> Written:
-    """Appends the rows of a move in one commit, which also takes away the rows of moves that were given up."""
+    """Appends the rows of a move in one commit, which also takes away the rows of moves that were given up.
+
+    The batches have columns named like the table's fields, `_ddb_move` too.
+    """
+    from ddb_assets.iceberg.writing import commit, writing
+
     with translated(f"cold rows cannot be written to {'.'.join(table.name())} in {url}"):
-        with table.transaction() as changes:
+        staged, snapshot = table.transaction(), 0
+        with writing(table, staged) as writer:
+            for batch in batches:
+                writer.add(batch)
             left = f"{MOVE} in ({', '.join(map(str, abandoned))})"
             # guard: rows of moves that were given up
             if abandoned and any(True for _ in table.scan(row_filter=left).plan_files()):
-                changes.delete(left)
-            # not the reader itself: pyiceberg 0.12 reads all of it before it has written the first file
-            for rows in _pieces(reader):
-                changes.append(rows, snapshot_properties={MOVE_PROPERTY: str(move)})
-        made = [one for one in table.snapshots() if one.summary and one.summary.get(MOVE_PROPERTY) == str(move)]
-        said = [one.summary.additional_properties for one in made if one.summary]
-        rows_, size, files = (
-            sum(int(one.get(name, "0")) for one in said)
-            for name in ("added-records", "added-files-size", "added-data-files")
-        )
-        return Written(made[-1].snapshot_id if made else 0, rows_, size, files)
+                staged.delete(left)
+            if files := writer.finish():
+                snapshot = commit(staged, files, summary={MOVE_PROPERTY: str(move)})
+        return Written(snapshot, sum(file.record_count for file in files), writer.bytes, len(files))
 
 
-def _pieces(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """The rows in pieces of about `FILE_BYTES` in memory; each becomes a file."""
-    batches: list[pa.RecordBatch] = []
-    for batch in reader:
-        batches.append(batch)
-        if sum(one.nbytes for one in batches) >= FILE_BYTES:
-            yield pa.Table.from_batches(batches)
-            batches = []
-    if batches:
-        yield pa.Table.from_batches(batches)
+def names(fields: Collection[Field], types: Mapping[str, SqlType]) -> list[str]:
+    """For each column, the name of the field into which its values go now."""
+    found = [_newest(fields, column, kind) for column, kind in types.items()]
+    return [one.name for one in found if one is not None]  # `provide` has added those that lacked
 
 
-def schema_of(fields: Collection[Field], types: Mapping[str, SqlType]) -> pa.Schema:
-    """The Arrow schema of rows to append: for each column its newest field, and the move."""
-    found = []
-    for column, kind in types.items():
-        one = _newest(fields, column, kind)
-        assert one is not None  # noqa: S101 -- `provide` has added it
-        found.append(_arrow(one))
-    return pa.schema([*found, pa.field(MOVE, pa.int64())])
-
-
-def without_move(schema: pa.Schema) -> pa.Schema:
-    """The schema of the rows before they get the number of their move."""
-    return pa.schema(list(schema)[:-1])
-
-
-def with_move(reader: pa.RecordBatchReader, schema: pa.Schema, move: int) -> pa.RecordBatchReader:
+def with_move(batches: Iterable[pa.RecordBatch], move: int) -> Iterator[pa.RecordBatch]:
     """The rows with the number of the move as their last column."""
-    batches = (
-        pa.RecordBatch.from_arrays([*batch.columns, pa.array([move] * batch.num_rows, pa.int64())], schema=schema)
-        for batch in reader
-    )
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    for batch in batches:
+        yield batch.append_column(MOVE, pa.repeat(pa.scalar(move, pa.int64()), batch.num_rows))
 
 
 def _newest(fields: Collection[Field], column: str, kind: SqlType) -> Field | None:

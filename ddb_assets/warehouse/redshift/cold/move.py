@@ -141,9 +141,8 @@ class _Move:
                 found[relation] = ColdTable(TableName(self._place, name), fields)
                 if not files.rows and not given_up:
                     continue
-                schema = iceberg_tables.schema_of(fields, files.types)
-                rows = files.batches(self._storage, iceberg_tables.without_move(schema))
-                rows = iceberg_tables.with_move(rows, schema, self._this.number)
+                rows = files.batches(self._storage, iceberg_tables.names(fields, files.types))
+                rows = iceberg_tables.with_move(rows, self._this.number)
                 done = iceberg_tables.write(table, rows, self._this.number, given_up, self._url)
                 if done.rows != files.rows:
                     raise WarehouseError(f"{files.rows} rows were unloaded for {name}, and {done.rows} written")
@@ -277,14 +276,16 @@ class _Move:
         return number(self._engine, Statement(rows.query(["COUNT(*)"])))
 
     def _result(self, items: int, kept: int, rows: dict[str, int], changed: int = 0) -> ColdMove:
-        found = self._engine.counted([self._keys, *map(self._hot.table, self._hot.relations)])
+        with self._engine.transaction():  # else a load between two of the counts would look like lost rows
+            found = self._engine.counted([self._keys, *map(self._hot.table, self._hot.relations)])
+            there = self._shown()
         return ColdMove(
             move=self._this.number if rows else None,
             before=self._options.before,
             rows=rows,
             hot={relation: found[relation] for relation in self._hot.relations},
             cold=found[self._keys.name],
-            lost=found[self._keys.name] - self._shown(),
+            lost=found[self._keys.name] - there,
             kept=kept,
             changed=changed if items or changed else 0,
             bytes=sum(one.bytes for one in self._written.values()),

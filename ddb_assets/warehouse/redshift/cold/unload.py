@@ -8,7 +8,7 @@ Facts: Redshift Database Developer Guide, UNLOAD: the manifest is `<prefix>manif
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,14 +81,11 @@ class Unloaded:
         """The number of rows, as UNLOAD says."""
         return sum(rows for *_, rows in self.files)
 
-    def batches(self, storage: Storage, schema: pa.Schema) -> pa.RecordBatchReader:
-        """The rows as they were, in columns of this schema's names, which are in the order of the query.
+    def batches(self, storage: Storage, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows as they were, in columns of these names, which are in the order of the query.
 
-        Raises WarehouseError, from the reader, for a file that is not what the manifest says.
+        Raises WarehouseError for a file that is not what the manifest says.
         """
-        return pa.RecordBatchReader.from_batches(schema, self._batches(storage, schema))
-
-    def _batches(self, storage: Storage, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         kinds = list(self.types.values())
         for uri, size, rows in self.files:
             with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
@@ -107,9 +104,7 @@ class Unloaded:
                         )
                     for batch in parquet.iter_batches(BATCH_ROWS):
                         columns = [_restored(c, kind) for c, kind in zip(batch.columns, kinds, strict=True)]
-                        yield pa.RecordBatch.from_arrays(
-                            [c.cast(f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-                        )
+                        yield pa.RecordBatch.from_arrays(columns, names=list(names))
 
     def delete(self, storage: Storage) -> None:
         """Deletes the files and the manifest."""
