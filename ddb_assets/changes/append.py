@@ -2,8 +2,9 @@
 
 Each relation has one Iceberg table, `<relation>__changes`. A landing is one commit of each: child relations first, the root
 last. It is there once, whatever happens: its rows say which landing and which digest they are of, and a commit fails if the
-table has changed since it was looked at. A landing with another digest takes the place of its former rows in its commit. The
-summary of its snapshot says the same for people, but snapshots expire, and so it is not what is relied on.
+table has changed since it was looked at. A landing with another digest takes the place of its former rows in its commit, also
+in the tables of lists that are not relations of it any more. The summary of its snapshot says the same for people, but
+snapshots expire, and so it is not what is relied on.
 
 Deletes are rows of the root, with key, version and `_ddb_deleted`; the elements of a deleted item have no rows of their own.
 Rows are copied, not registered: the parts in the lake are replaced when an export is flattened again, and a table that names
@@ -13,14 +14,14 @@ them would break. Copies have field ids too, without which not every engine read
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ddb_assets.changes.names import DAY, DIGEST, EXPORT_ID, changes_name
-from ddb_assets.changes.tables import check, evolve, planned, properties, provided
+from ddb_assets.changes.tables import check, evolve, lacking, planned, properties, provided, register
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.iceberg.catalog import translated
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 RETRIES = (0.1, 0.5, 2.0, 5.0, 10.0)  # seconds to wait before each
 
 
@@ -65,18 +67,32 @@ class Appended:
 def append(
     catalog: "Catalog", url: CatalogUrl, storage: "Storage", report: Report, *, restart: bool = False
 ) -> dict[str, Appended]:
-    """Brings a landing into the tables of its relations, once; the result is by relation, in the report's order.
+    """Brings a landing into the tables of its relations, once.
 
+    The result is by relation, in the report's order; then come the relations that earlier landings had and this one lacks.
     `restart`: all earlier rows go, in the same commit, so that they may be of another key or other masks. Raises IcebergError
     for a table that is not this relation's log, or for rows that do not match those that it has.
     """
     if restart and not report.is_full:
         raise IcebergError(f"{report.name}: a log of changes can only be started over with a full export")
+    lacks = _tried(partial(_lacking, catalog, url, report, restart), report.root, report)
+    relations = [
+        *report.relations,
+        *(one for one in lacks if catalog.table_exists((url.namespace, changes_name(one.name)))),
+    ]
     done = {
-        relation.name: _tried(partial(_Landing, catalog, url, storage, report, relation, restart), relation, report)
-        for relation in report.relations[::-1]
+        relation.name: _tried(partial(_landed, catalog, url, storage, report, relation, restart), relation, report)
+        for relation in relations[::-1]
     }
-    return {relation.name: done[relation.name] for relation in report.relations}
+    return {relation.name: done[relation.name] for relation in relations}
+
+
+def _lacking(catalog: "Catalog", url: CatalogUrl, report: Report, restart: bool) -> list[Relation]:
+    """The relations that the landing lacks. Its own are known from here on, so that no later landing forgets them."""
+    table = provided(catalog, url, report, report.root)
+    check(table, report, restart=restart)
+    register(table, report)
+    return lacking(table, report)
 
 
 def landed(table: "Table", report: Report) -> str | None:
@@ -90,18 +106,24 @@ def landed(table: "Table", report: Report) -> str | None:
     return str(found.column(DIGEST)[0]) if found.num_rows else None
 
 
-def _tried(landing: "partial[_Landing]", relation: Relation, report: Report) -> Appended:
+def _tried(step: Callable[[], Result], relation: Relation, report: Report) -> Result:
     """A commit that loses against another one is made again, with the table as it is then."""
     name = changes_name(relation.name)
     with translated(f"{name}: export {report.export_id} was not appended"):
         for pause in RETRIES:
             try:
                 with translated(name):
-                    return landing().append()
+                    return step()
             except IcebergConflictError as error:
                 logger.warning("another process has changed a table, again in %.1f s: %s", pause, error)
                 time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two do not collide again
-        return landing().append()
+        return step()
+
+
+def _landed(
+    catalog: "Catalog", url: CatalogUrl, storage: "Storage", report: Report, relation: Relation, restart: bool
+) -> Appended:
+    return _Landing(catalog, url, storage, report, relation, restart).append()
 
 
 class _Landing:
@@ -120,10 +142,11 @@ class _Landing:
         self._table = provided(catalog, url, report, relation)
         self._hidden = check(self._table, report, restart=restart)
         self._before = landed(self._table, report)
+        self._wanted = report.digest if relation in report.relations else None
 
     def append(self) -> Appended:
         """Commits what the table lacks; nothing if it has the landing already."""
-        applied = self._restart or self._before != self._report.digest
+        applied = self._restart or self._before != self._wanted
         done = Appended(changes_name(self._relation.name), applied)
         if applied or self._hidden:
             done = self._commit(done)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 RELATION, TABLE_ARN, IDENTITY, HIDDEN = (
     f"{PREFIX}{name}" for name in ("changes-of", "table-arn", "identity", "hidden")
 )
+CHILD = f"{PREFIX}child."
+"""How the root's properties begin that name the child relations which its log has, or has had; a value is the path as JSON."""
 PROPERTIES = {
     **ONE_ATTEMPT,
     **FEW_METADATA_FILES,
@@ -51,6 +53,26 @@ def provided(catalog: "Catalog", url: CatalogUrl, report: Report, relation: Rela
             partition_spec=PartitionSpec(day),
             properties=PROPERTIES | properties(report, relation),
         )
+
+
+def register(table: "Table", report: Report) -> None:
+    """Notes the child relations of a landing in the root's table, before their own tables are changed."""
+    has = table.properties
+    new = {f"{CHILD}{one.name}": json.dumps(one.path) for one in report.children if f"{CHILD}{one.name}" not in has}
+    if new:
+        with table.transaction() as staged:
+            staged.set_properties(new)
+
+
+def lacking(table: "Table", report: Report) -> list[Relation]:
+    """The child relations that the root's table knows and the landing lacks, as it does when the contract has changed."""
+    made = {one.name for one in report.relations}
+    known = {name.removeprefix(CHILD): path for name, path in table.properties.items() if name.startswith(CHILD)}
+    return [
+        Relation(name=name, path=tuple(json.loads(path)), columns=())
+        for name, path in sorted(known.items())
+        if name not in made
+    ]
 
 
 def columns(relation: Relation) -> list[tuple[str, SqlType, bool]]:

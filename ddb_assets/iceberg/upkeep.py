@@ -7,8 +7,9 @@ than any write that may still be running.
 """
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -22,13 +23,12 @@ from ddb_assets.iceberg.properties import PENDING, PREFIX
 from ddb_assets.iceberg.writing import commit, writing
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
     from pyiceberg.manifest import DataFile
 
     from ddb_assets.aws.storage import Storage
 
-SMALL_BYTES = 32 << 20
-"""A data file with fewer bytes is small."""
+SMALL_BYTES = 8 << 20
+"""A data file with fewer bytes is small. Compaction writes larger ones (`writing.FILE_BYTES`), so it does not repeat itself."""
 AT_LEAST = 4
 """So many small files of one partition are worth to be written again."""
 
@@ -76,8 +76,9 @@ def scattered(table: Table, before: date) -> "Mapping[date, list[DataFile]]":
 def compact(table: Table, column: str, before: date) -> tuple[int, int]:
     """Writes the rows of such partitions again, into few files, in one commit; returns the files before and after.
 
-    `column` is that of the day. Raises IcebergError when the rows would not be the same in number, or when somebody else has
-    changed the table meanwhile; nothing is changed then.
+    `column` is that of the day. Nothing is changed if there would not be fewer files, which gives 0 and 0. Raises IcebergError
+    when the rows would not be the same in number, or when somebody else has changed the table meanwhile; nothing is changed
+    then.
     """
     found = scattered(table, before)
     if not found:
@@ -92,19 +93,17 @@ def compact(table: Table, column: str, before: date) -> tuple[int, int]:
         rows, written = (sum(file.record_count for file in files) for files in (old, new))
         if rows != written:
             raise IcebergError(f"{'.'.join(table.name())}: {written} rows were read of {rows}: nothing was changed")
+        if len(new) >= len(old):
+            writer.discard()
+            return 0, 0
         commit(staged, new, old, {f"{PREFIX}compaction": "true"})
     table.refresh()
     return len(old), len(new)
 
 
-def listed(catalog: "Catalog", namespace: str) -> frozenset[int]:
-    """The snapshots that ledgers of a namespace list, because their load was not finished."""
-    found: set[int] = set()
-    for name in catalog.list_tables((namespace,)):
-        if name[-1].startswith("_ddb_loads__"):
-            entries = json.loads(catalog.load_table(name).properties.get(PENDING) or "[]")
-            found |= {entry[2] for entry in entries}
-    return frozenset(found)
+def listed(tables: Iterable[Table]) -> frozenset[int]:
+    """The snapshots that the ledgers among these tables list, because their load was not finished."""
+    return frozenset(entry[2] for one in tables for entry in json.loads(one.properties.get(PENDING) or "[]"))
 
 
 def expirable(table: Table, before: datetime, kept: Collection[int]) -> list[int]:
@@ -123,12 +122,12 @@ def expire(table: Table, snapshots: list[int]) -> None:
 
 def orphans(table: Table, storage: "Storage", before: datetime) -> list[Entry]:
     """The files that nothing of the table names, and that were written before this moment."""
-    needed, place = set(_needed(table)), table.location()
+    needed, place = set(map(_file, _needed(table))), table.location()
     return [
         entry
         for folder in ("data", "metadata")
         for entry in storage.list(join(place, folder))
-        if entry.uri not in needed and entry.modified is not None and entry.modified < before
+        if _file(entry.uri) not in needed and entry.modified is not None and entry.modified < before
     ]
 
 
@@ -147,6 +146,11 @@ def _needed(table: Table) -> Iterator[str]:
                 yield manifest.manifest_path
                 for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
                     yield entry.data_file.file_path
+
+
+def _file(uri: str) -> str:
+    """What a URI names, however it is written: other engines write `s3a://` for `s3://`, or `file:/` for a path."""
+    return re.sub("/+", "/", re.sub("^(s3[an]?|file):", "", uri)).lstrip("/")
 
 
 def _day(file: "DataFile") -> date:

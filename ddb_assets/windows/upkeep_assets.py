@@ -4,6 +4,8 @@ These are its tables of changes, and the tables of the warehouse if that is in I
 is deleted is only said, until the run's configuration asks for it.
 """
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,7 +31,6 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import open_warehouse
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table as IcebergTable
 
     from ddb_assets.iceberg.upkeep import Size
@@ -103,33 +104,36 @@ def _upkeep(aws: AWSResource, url: str, names: list[str], config: UpkeepConfig, 
 
     parsed = CatalogUrl.parse(url)
     storage = aws.clients.storage() if parsed.needs_aws else Storage()
-    done = []
+    done, tables = [], []
     with open_catalog(parsed, aws.clients) as catalog:
         for name in names:
-            try:
-                found = catalog.load_table((parsed.namespace, name))
-            except NoSuchTableError:
-                continue
+            with translated(f"{parsed.namespace}.{name} cannot be read"), suppress(NoSuchTableError):
+                tables.append(catalog.load_table((parsed.namespace, name)))
+        kept = upkeep.listed(tables)
+        for found in tables:
+            name = ".".join(found.name())
             if parsed.kind == "s3tables":  # the service itself does all of it
-                done.append(Kept(".".join(found.name()), upkeep.size(found), 0, 0, 0, 0))
+                done.append(Kept(name, upkeep.size(found), 0, 0, 0, 0))
             elif upkeep.ours(found):
-                with translated(f"{parsed.namespace}.{name}"):
-                    done.append(_kept(catalog, parsed.namespace, found, storage, config, days=days))
+                with translated(name):
+                    done.append(_kept(found, kept, storage, config, days=days))
     return done
 
 
 def _kept(
-    catalog: "Catalog", namespace: str, table: "IcebergTable", storage: Storage, config: UpkeepConfig, *, days: bool
+    table: "IcebergTable", snapshots: Collection[int], storage: Storage, config: UpkeepConfig, *, days: bool
 ) -> Kept:
-    """Upkeep of one table, in the order in which each makes work for the next; `days`: it is partitioned by day."""
+    """Upkeep of one table, in the order in which each makes work for the next.
+
+    `snapshots` do not expire. `days`: the table is partitioned by day.
+    """
     from ddb_assets.iceberg import upkeep
 
     now = datetime.now(UTC)
     again = sum(map(len, upkeep.scattered(table, now.date()).values())) if days else 0
     if again and not config.dry_run:
         again, _ = upkeep.compact(table, DAY, now.date())
-    kept = upkeep.listed(catalog, namespace)
-    old = upkeep.expirable(table, now - timedelta(days=config.snapshot_days), kept)
+    old = upkeep.expirable(table, now - timedelta(days=config.snapshot_days), snapshots)
     if not config.dry_run:
         upkeep.expire(table, old)
     lost = upkeep.orphans(table, storage, now - timedelta(days=config.orphan_days))

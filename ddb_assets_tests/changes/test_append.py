@@ -139,6 +139,31 @@ def test_a_landing_that_was_flattened_otherwise_takes_the_place_of_its_rows(log:
     assert [row["order_id"] for row in log.rows("orders__lines")] == ["a", "a"]  # those of `two`
 
 
+def test_rows_of_a_list_that_is_no_relation_any_more_are_taken_out(log: Log, source: Source) -> None:
+    """As after a change of the contract: the landing comes again without the relation."""
+    made = source.full(10)
+    source.put(11, "a", "second", "z")
+    window = source.window(10, 20)
+    log.append(made)
+    log.append(window)
+
+    def without_lines(report: Report) -> Report:
+        return report.model_copy(update={"relations": (report.root,), "digest": "d2"})
+
+    done = log.append(without_lines(window))["orders__lines"]
+    assert (done.applied, done.replaced, done.rows, done.total_rows) == (True, True, 0, 2)
+    assert {row["_ddb_export_id"] for row in log.rows("orders__lines")} == {made.export_id}
+    snapshots = log.snapshots("orders__lines")
+    assert not log.append(without_lines(window))["orders__lines"].applied
+    assert log.snapshots("orders__lines") == snapshots
+    assert log.append(window)["orders__lines"].total_rows == 3
+    log.append(without_lines(made), restart=True)
+    assert log.rows("orders__lines") == []
+    log.catalog.drop_table("ddb_assets.orders__lines__changes")
+    assert list(log.append(without_lines(window))) == ["orders"]
+    assert "orders__lines__changes" not in {name for _, name in log.catalog.list_tables("ddb_assets")}
+
+
 def test_it_is_known_after_its_snapshot_has_expired(log: Log, source: Source) -> None:
     made = source.full(10)
     log.append(made)

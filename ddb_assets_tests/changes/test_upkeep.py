@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.names import DAY
 from ddb_assets.contract.table import Table
-from ddb_assets.iceberg import upkeep
+from ddb_assets.iceberg import upkeep, writing
 from ddb_assets.iceberg.properties import PENDING
 from ddb_assets.iceberg.upkeep import compact, expirable, expire, listed, orphans, ours, scattered, size
 from ddb_assets.resources.aws import AWSResource
@@ -61,6 +63,15 @@ def test_small_files_of_past_days_become_one(log: Log, tmp_path: Path) -> None:
     assert len(log.notes()) == 7
 
 
+def test_files_that_would_not_become_fewer_are_left_as_they_are(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else upkeep would write them again each time."""
+    monkeypatch.setattr(writing, "FILE_BYTES", 1)
+    table, before, snapshots = log.table(), log.files(), log.snapshots()
+    assert compact(table, DAY, TODAY) == (0, 0)
+    assert (log.files(), log.snapshots()) == (before, snapshots)
+    assert {str(path) for path in Path(table.location()).rglob("*.parquet")} == before
+
+
 def test_a_landing_that_comes_first_wins_over_compaction(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,8 +104,8 @@ def test_old_snapshots_expire_but_not_the_current_one_nor_those_that_a_ledger_li
         properties={PENDING: json.dumps([["ddb_assets", "orders", ids[2], None]])},
     )
     assert ours(ledger)
-    assert listed(log.catalog, "ddb_assets") == {ids[2]}
-    old = expirable(table, LATER, listed(log.catalog, "ddb_assets"))
+    assert listed([table, ledger]) == {ids[2]}
+    old = expirable(table, LATER, listed([table, ledger]))
     assert set(old) == set(ids) - {ids[1], ids[2], ids[-1]}
     rows = log.rows()
     expire(table, old)
@@ -133,6 +144,16 @@ def test_only_old_files_that_nothing_names_are_orphans(log: Log, tmp_path: Path)
     assert young.exists()
     assert beside.exists()
     assert orphans(table, Storage(), limit) == []
+
+
+def test_a_file_whose_uri_another_engine_writes_otherwise_is_no_orphan(log: Log) -> None:
+    table = log.table()
+    path = Path(table.location(), "data", "theirs.parquet")
+    rows = table.scan(row_filter=f"{DAY} = '2026-03-02'").to_arrow()
+    pq.write_table(rows.cast(schema_to_pyarrow(table.schema(), include_field_ids=False)), path)
+    table.add_files([f"file://{path}"])
+    assert f"file://{path}" in log.files()
+    assert orphans(table, Storage(), LATER) == []
 
 
 def test_the_asset_says_what_it_would_do_and_does_it_when_it_is_told(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
