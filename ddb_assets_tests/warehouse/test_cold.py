@@ -17,6 +17,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.cold import move
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing
@@ -299,6 +300,24 @@ def test_loads_may_run_at_any_moment_of_a_move(store: ColdStore, engine: Redshif
     store.move(engine)
     consistent(engine, source, time)
     assert cold(engine) == set("abcdefg")
+
+
+def test_a_load_between_the_counts_of_a_move_does_not_look_like_lost_rows(
+    store: ColdStore, engine: RedshiftEngine, aged: AgedSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows = move._Move._shown
+    aged.put(11, "b", "5 young by now")
+
+    def shown_later(one: move._Move) -> int:
+        load(another, aged.window(10, 20))
+        return shows(one)
+
+    monkeypatch.setattr(move._Move, "_shown", shown_later)
+    with store.engine() as another:
+        another.session = "4e5f6a7b"
+        done = store.move(engine)
+    assert (done.cold, done.lost) == (3, 0)
+    assert cold(engine) == {"a", "c"}
 
 
 @pytest.mark.slow
