@@ -11,12 +11,26 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from ddb_assets.sandbox.redshift.copy_statement import Tokens, check_role
+from ddb_assets.sandbox.redshift.statement_tokens import Tokens, options
 from ddb_assets.sandbox.redshift.wire import ServerError
 
 _FIRST = re.compile(r"^.*?\bUNLOAD\b", re.IGNORECASE | re.DOTALL)  # after it, sqlglot would read no tokens
 _FLAGS = {"MANIFEST", "VERBOSE", "ALLOWOVERWRITE", "CLEANPATH", "PARQUET"}
-_UNKNOWN = {"CSV", "JSON", "PARTITION", "ENCRYPTED", "KMS_KEY_ID", "REGION", "EXTENSION", "HEADER", "DELIMITER", "GZIP"}
+_UNKNOWN = {
+    name: f"the emulator does not know UNLOAD with {name}"
+    for name in [
+        "CSV",
+        "JSON",
+        "PARTITION",
+        "ENCRYPTED",
+        "KMS_KEY_ID",
+        "REGION",
+        "EXTENSION",
+        "HEADER",
+        "DELIMITER",
+        "GZIP",
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -41,36 +55,14 @@ def parse_unload(text: str) -> UnloadStatement:
     target = tokens.text()
     if not target.startswith("s3://"):
         raise ServerError(f"UNLOAD destination is not supported: {target}", "0A000")
-    flags = _options(tokens)
+    flags = options(tokens, "UNLOAD", _FLAGS, _UNKNOWN, {"MAXFILESIZE": _size, "PARALLEL": Tokens.option})
     if {"ALLOWOVERWRITE", "CLEANPATH"} <= flags:
         raise ServerError("ALLOWOVERWRITE and CLEANPATH cannot be used together", "0A000")
     return UnloadStatement(query, target, flags)
 
 
-def _options(tokens: Tokens) -> frozenset[str]:
-    flags: set[str] = set()
-    while not tokens.at_end():
-        option = tokens.option()
-        if option in _UNKNOWN:
-            raise ServerError(f"the emulator does not know UNLOAD with {option}", "0A000")
-        if option == "IAM_ROLE":
-            if not tokens.taken(TokenType.DEFAULT):
-                check_role(tokens.text())
-        elif option == "FORMAT":
-            tokens.optional("AS")
-            continue
-        elif option == "MAXFILESIZE":
-            tokens.optional("AS")
-            tokens.option()
-            if tokens.option() not in {"MB", "GB"}:
-                raise ServerError('syntax error at or near "MAXFILESIZE"', "42601")
-        elif option == "PARALLEL":
-            tokens.option()
-        elif option not in _FLAGS:
-            raise ServerError(f'syntax error at or near "{option}"', "42601")
-        flags.add(option)
-    if "IAM_ROLE" not in flags:
-        raise ServerError("UNLOAD needs IAM_ROLE: this emulator does not take keys in SQL", "42601")
-    if "PARQUET" not in flags:
-        raise ServerError("the emulator unloads to Parquet only", "0A000")
-    return frozenset(flags)
+def _size(tokens: Tokens) -> None:
+    tokens.optional("AS")
+    tokens.option()
+    if tokens.option() not in {"MB", "GB"}:
+        raise ServerError('syntax error at or near "MAXFILESIZE"', "42601")
