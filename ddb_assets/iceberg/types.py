@@ -77,7 +77,7 @@ def sql_types(schema: Schema) -> dict[str, SqlType]:
 
 
 def schema_of(columns: Iterable[tuple[str, SqlType]]) -> Schema:
-    """A schema of optional fields; the catalog numbers them anew when it creates the table."""
+    """A schema of optional fields; the catalog gives them other numbers when it creates the table."""
     return Schema(
         *(
             NestedField(number, name, iceberg_type(kind), required=False, doc=doc(kind))

@@ -20,7 +20,7 @@ OF_TABLES = (
 
 
 def appended(wanted: Wanted) -> Iterator[Statement]:
-    """Reading Parquet, and appending it to the tables of changes."""
+    """Reading Parquet, appending it to the tables of changes, and the upkeep of these."""
     yield from reads(wanted, "parquet")
     catalog = wanted.catalog or Catalog("file", location=f"{wanted.lake.uri}/iceberg")
     yield from writes_at(wanted, catalog.location and f"{catalog.location}/", FILES)

@@ -244,6 +244,7 @@ def windows(world: World) -> None:
         world.run("flatten", *(f"parquet/{name}_window_parquet" for name in relations), partition=window)
         world.run("load", *(f"warehouse/{name}" for name in relations), partition=window)
     world.run("changes", *(f"iceberg/{name}__changes" for name in EXPORTED["orders"]), partition=window)
+    world.run("changes", "iceberg/orders_upkeep", config={"dry_run": False})
     world.chain.export(hours_ago(3))
     with world.recorder.acting_as("export"):
         assert Ticks(world.chain).tick().asset_events

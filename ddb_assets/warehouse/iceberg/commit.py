@@ -50,7 +50,7 @@ Rows = Callable[[Held, int], "Iterator[pa.RecordBatch]"]
 
 @dataclass(frozen=True)
 class Change:
-    """What is to become of one table: its columns afterwards, the number of buckets, and whether its rows have changed."""
+    """What changes in one table: its columns afterwards, the number of buckets, and whether its rows have changed."""
 
     held: Held
     columns: Mapping[str, SqlType]
