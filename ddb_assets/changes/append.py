@@ -75,11 +75,7 @@ def append(
     """
     if restart and not report.is_full:
         raise IcebergError(f"{report.name}: a log of changes can only be started over with a full export")
-    lacks = _tried(partial(_lacking, catalog, url, report, restart), report.root, report)
-    relations = [
-        *report.relations,
-        *(one for one in lacks if catalog.table_exists((url.namespace, changes_name(one.name)))),
-    ]
+    relations = [*report.relations, *_tried(partial(_others, catalog, url, report, restart), report.root, report)]
     done = {
         relation.name: _tried(partial(_landed, catalog, url, storage, report, relation, restart), relation, report)
         for relation in relations[::-1]
@@ -87,12 +83,12 @@ def append(
     return {relation.name: done[relation.name] for relation in relations}
 
 
-def _lacking(catalog: "Catalog", url: CatalogUrl, report: Report, restart: bool) -> list[Relation]:
-    """The relations that the landing lacks. Its own are known from here on, so that no later landing forgets them."""
+def _others(catalog: "Catalog", url: CatalogUrl, report: Report, restart: bool) -> list[Relation]:
+    """The relations that have a table and that the landing lacks. Its own are known from here on to later landings."""
     table = provided(catalog, url, report, report.root)
     check(table, report, restart=restart)
     register(table, report)
-    return lacking(table, report)
+    return [one for one in lacking(table, report) if catalog.table_exists((url.namespace, changes_name(one.name)))]
 
 
 def landed(table: "Table", report: Report) -> str | None:

@@ -116,6 +116,7 @@ def _upkeep(aws: AWSResource, url: str, names: list[str], config: UpkeepConfig, 
                 done.append(Kept(name, upkeep.size(found), 0, 0, 0, 0))
             elif upkeep.ours(found):
                 with translated(name):
+                    found.refresh()
                     done.append(_kept(found, kept, storage, config, days=days))
     return done
 
