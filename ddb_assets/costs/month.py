@@ -50,7 +50,7 @@ class Load:
 def month(table: Table, known: Known, prices: Prices, load: Load = Load()) -> list[Line]:
     """The lines of a month of 30 days, in the order in which the data flows."""
     lines = _reads(table, known, prices)
-    if table.source == "exports" and table.load == "upsert" and not known.has_pitr:
+    if table.source == "exports" and not known.has_pitr:
         lines.append(Line("point-in-time recovery", 0.0, "it is off: exports need it"))
     elif table.source == "exports":
         lines.append(

@@ -27,6 +27,14 @@ def test_a_table_with_hourly_windows() -> None:
     assert found["Redshift Serverless"] == pytest.approx(720 * 60 / 3600 * 8 * 0.375)
 
 
+@pytest.mark.parametrize("contract", [{}, {"load": "replace"}])
+def test_recovery_that_is_off_costs_nothing_and_is_named(contract: dict[str, object]) -> None:
+    table = Table.model_validate({**TABLE, **contract})
+    found = {line.what: line for line in month(table, Known(GB, on_demand=True, has_pitr=False), AT)}
+    assert found["point-in-time recovery"].usd == 0
+    assert "exports need it" in found["point-in-time recovery"].how
+
+
 def test_a_window_without_changes_costs_ten_megabytes() -> None:
     known = Known(GB, on_demand=True, has_pitr=True, window_bytes=(5, 0))
     assert lines({}, known)["windows"] == pytest.approx(720 * LEAST_BILLED / GB * 0.10)
