@@ -14,6 +14,7 @@ import yaml
 from dagster._config import process_config
 from dagster_aws.ecs import EcsRunLauncher
 
+from ddb_assets import settings
 from ddb_assets.cli.sandbox import environment
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
@@ -96,6 +97,12 @@ def test_each_setting_of_the_instance_is_in_the_environment_of_each_process() ->
     assert len(wanted) > 5
     for name in DAGSTER:
         assert wanted <= services()[name]["environment"].keys()
+
+
+def test_each_setting_of_the_project_reaches_the_code_location() -> None:
+    known = {value for value in vars(settings).values() if isinstance(value, str) and value.startswith("DDB_ASSETS_")}
+    set_by_the_image, of_the_sandbox = {settings.STATE}, {settings.AS_OF}
+    assert known - set_by_the_image - of_the_sandbox <= services()["code"]["environment"].keys()
 
 
 def test_a_setting_that_is_missing_is_named() -> None:
