@@ -37,12 +37,10 @@ class DynamoDBPrices(_Group):
 
     export_gb: Usd
     import_gb: Usd
-    restore_gb: Usd
     pitr_gb_month: Usd
     million_reads: Usd
     million_writes: Usd
     million_stream_units: Usd
-    million_stream_reads: Usd
 
 
 class KinesisPrices(_Group):
@@ -51,14 +49,6 @@ class KinesisPrices(_Group):
     stream_hour: Usd
     in_gb: Usd
     out_gb: Usd
-
-
-class S3Prices(_Group):
-    """US dollars, for the class Standard."""
-
-    storage_gb_month: Usd
-    thousand_writes: Usd
-    thousand_reads: Usd
 
 
 class RedshiftServerlessPrices(_Group):
@@ -76,7 +66,6 @@ class Prices(_Group):
     source: str
     dynamodb: DynamoDBPrices
     kinesis: KinesisPrices
-    s3: S3Prices
     redshift_serverless: RedshiftServerlessPrices
 
     @property
