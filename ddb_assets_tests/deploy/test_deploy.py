@@ -14,6 +14,7 @@ import yaml
 from dagster._config import process_config
 from dagster_aws.ecs import EcsRunLauncher
 
+import ddb_assets
 from ddb_assets import settings
 from ddb_assets.cli.sandbox import environment
 from ddb_assets.sandbox import demo
@@ -100,8 +101,10 @@ def test_each_setting_of_the_instance_is_in_the_environment_of_each_process() ->
 
 
 def test_each_setting_of_the_project_reaches_the_code_location() -> None:
-    known = {value for value in vars(settings).values() if isinstance(value, str) and value.startswith("DDB_ASSETS_")}
-    set_by_the_image, of_the_sandbox = {settings.STATE}, {settings.AS_OF}
+    modules = Path(ddb_assets.__file__).parent.rglob("*.py")
+    known = {name for module in modules for name in re.findall(r'"(DDB_ASSETS_[A-Z_]+)"', module.read_text())}
+    set_by_the_image = {settings.STATE}
+    of_the_sandbox = {settings.AS_OF} | {name for name in known if name.startswith("DDB_ASSETS_DEMO_")}
     assert known - set_by_the_image - of_the_sandbox <= services()["code"]["environment"].keys()
 
 
