@@ -1,4 +1,4 @@
-"""What people are told when a run or a check fails: which table and window, what happened, what to do, and where to look. Pure.
+"""The messages about runs and checks that fail: which table and window, what happened, what to do, and where to look. Pure.
 
 Errors of this project say what to do, and contain no values of items, so their text is passed on.
 """
@@ -6,10 +6,13 @@ Errors of this project say what to do, and contain no values of items, so their 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+PREFIX = "ddb_assets: "
 MAX_SUBJECT = 100
 """Characters of a subject: SNS takes no more, and only printable ASCII."""
 MAX_TEXT = 3000
 MAX_ASSETS = 5
+MAX_MESSAGES = 20
+"""Messages at a time. Slack takes about one a second in a channel, and a tick of a sensor has a minute."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,17 @@ class Alert:
             named += f" and {len(assets) - MAX_ASSETS} more"
         window = f", window {partition}" if partition else ""
         lines = [f"{what}: {named}{window}", _shortened(reason), link]
-        return cls(_subject(f"ddb_assets: {what}: {named}{window}"), "\n".join(line for line in lines if line))
+        return cls(_subject(f"{PREFIX}{what}: {named}{window}"), "\n".join(line for line in lines if line))
+
+
+def limited(alerts: Sequence[Alert]) -> list[Alert]:
+    """The alerts, at most 20 messages: of more, the last message lists the others by their subjects."""
+    if len(alerts) <= MAX_MESSAGES:
+        return list(alerts)
+    shown, others = alerts[: MAX_MESSAGES - 1], alerts[MAX_MESSAGES - 1 :]
+    listed = "\n".join(alert.subject.removeprefix(PREFIX) for alert in others)
+    text = f"{len(others):,} more alerts at the same time:\n{_shortened(listed)}"
+    return [*shown, Alert(f"{PREFIX}{len(others):,} more alerts", text)]
 
 
 def _subject(text: str) -> str:
@@ -37,6 +50,4 @@ def _subject(text: str) -> str:
 
 def _shortened(text: str) -> str:
     stripped = text.strip()
-    return (
-        stripped if len(stripped) <= MAX_TEXT else f"{stripped[:MAX_TEXT]}\n[shortened: the run's page has all of it]"
-    )
+    return stripped if len(stripped) <= MAX_TEXT else f"{stripped[:MAX_TEXT]}\n[shortened: Dagster's UI has all of it]"

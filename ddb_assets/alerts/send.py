@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.settings import ALERTS, SLACK_TOKEN, SettingError, setting
 
 Send = Callable[[Alert], None]
-_TOPIC = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+(\.fifo)?")
+_TOPIC = re.compile(r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+")
 _CHANNEL = re.compile(r"slack:(#?[\w-]+)")
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -31,7 +31,7 @@ def targets() -> tuple[str, ...]:
     for entry in filter(None, written):
         if not (_TOPIC.fullmatch(entry) or _CHANNEL.fullmatch(entry)):
             raise SettingError(
-                f"{ALERTS} has {entry!r}: write ARNs of SNS topics, or slack:#channel, separated by commas"
+                f"{ALERTS} has {entry!r}: write ARNs of standard SNS topics, or slack:#channel, separated by commas"
             )
     return tuple(filter(None, written))
 

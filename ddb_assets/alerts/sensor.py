@@ -1,17 +1,17 @@
 """`ddb_assets_alerts`: looks for runs that failed and checks that began to fail, and sends a message for each.
 
 It reads Dagster's log from where the last tick ended. The cursor moves when all messages of a tick have been sent, so none is
-lost while SNS or Slack cannot be reached; one may arrive twice. Dagster's own sensors of run failures go on after an error.
+lost while SNS or Slack cannot be reached. Until then each tick sends all of them again, also to those that got them. Dagster's
+own sensors of run failures go on after an error.
 """
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import dagster as dg
-from dagster._core.event_api import EventRecordsFilter
 from pydantic import BaseModel
 
-from ddb_assets.alerts.message import Alert
+from ddb_assets.alerts.message import Alert, limited
 from ddb_assets.alerts.send import sender, targets
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.settings import UI, optional
@@ -25,7 +25,7 @@ _PARTITION = "dagster/partition"
 
 
 class Place(BaseModel):
-    """How far the log was read, and which checks that have no partitions failed then."""
+    """How far the log was read, and which checks failed then, each with its partition."""
 
     runs: int
     checks: int
@@ -51,9 +51,9 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
         place = Place.model_validate_json(context.cursor)
         runs, place = _failed_runs(context.instance, keys, place)
         checks, place = _failed_checks(context.instance, keys, place)
-        found = [*runs, *checks]
-        for target in targets() if found else ():
-            send = sender(target, ddb_aws.clients)
+        found = limited([*runs, *checks])
+        senders = [sender(target, ddb_aws.clients) for target in targets()] if found else []
+        for send in senders:  # all of them are there before the first message goes out
             for alert in found:
                 send(alert)
         said = f"messages sent: {len(found)}" if found else "nothing has failed"
@@ -64,14 +64,14 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
 
 def _newest(instance: dg.DagsterInstance) -> Place:
     def last(event: dg.DagsterEventType) -> int:
-        found = instance.event_log_storage.get_event_records(EventRecordsFilter(event), limit=1)
+        found = instance.event_log_storage.get_event_records(dg.EventRecordsFilter(event), limit=1)
         return found[0].storage_id if found else 0
 
     return Place(runs=last(dg.DagsterEventType.RUN_FAILURE), checks=last(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
 
 
 def _after(instance: dg.DagsterInstance, event: dg.DagsterEventType, storage_id: int) -> Any:
-    wanted = EventRecordsFilter(event, after_cursor=storage_id)
+    wanted = dg.EventRecordsFilter(event, after_cursor=storage_id)
     return instance.event_log_storage.get_event_records(wanted, limit=AT_MOST, ascending=True)
 
 
@@ -118,7 +118,7 @@ def _failed_checks(
         partition = evaluation.partition or ""
         known = f"{name} {partition}".strip()
         if evaluation.passed == (known not in failing):
-            continue  # as it was: a check that runs each hour is told once
+            continue  # as it was: a check that runs each hour gives one message
         failing ^= {known}
         what = "check passes again" if evaluation.passed else f"check failed ({evaluation.severity.value})"
         reason = "" if evaluation.passed else evaluation.description or ""

@@ -13,6 +13,7 @@ import slack_sdk
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddb_assets.alerts import message
 from ddb_assets.alerts.message import MAX_SUBJECT, Alert
 from ddb_assets.alerts.send import NotSentError, sender, targets
 from ddb_assets.alerts.sensor import Place, alert_sensor
@@ -172,6 +173,30 @@ def test_nothing_is_lost_while_the_topic_cannot_be_reached(world: World, monkeyp
     assert len(world.tick()) == 1
 
 
+def test_nothing_goes_out_while_another_target_cannot_be_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.tick()
+    world.load("orders")
+    monkeypatch.delenv(SLACK_TOKEN, raising=False)
+    monkeypatch.setenv(ALERTS, f"{world.topic},slack:#data")
+    with pytest.raises(SettingError, match=SLACK_TOKEN):
+        world.tick()
+    monkeypatch.setenv(ALERTS, world.topic)
+    assert len(world.tick()) == 1, "the topic had no message before"
+
+
+def test_many_at_a_time_are_few_messages_and_none_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message, "MAX_MESSAGES", 3)
+    world.tick()
+    for hour in range(5):
+        world.load("orders", window=f"2026-11-01-{hour:02}:00")
+    found = world.tick()
+    assert len(found) == 3
+    assert found[-1]["Subject"] == "ddb_assets: 3 more alerts"
+    said = "\n".join(one["Message"] for one in found)
+    assert all(f"run failed: warehouse/orders, window 2026-11-01-{hour:02}:00" in said for hour in range(5))
+    assert world.tick() == []
+
+
 class Slack(BaseHTTPRequestHandler):
     """Slack's chat.postMessage, as slack_sdk calls it."""
 
@@ -224,10 +249,19 @@ def test_slack_refuses(slack: type[Slack]) -> None:
         sender("slack:#data", AWS())(Alert.of("run failed", ["warehouse/orders"]))
 
 
-@pytest.mark.parametrize("text", ["orders@example.com", "arn:aws:sqs:eu-west-1:123456789012:q", "slack:", "slack:#a b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orders@example.com",
+        "arn:aws:sqs:eu-west-1:123456789012:q",
+        "arn:aws:sns:eu-west-1:123456789012:alerts.fifo",  # its messages need a group, and no person can subscribe
+        "slack:",
+        "slack:#a b",
+    ],
+)
 def test_another_target_is_refused_by_name(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ALERTS, f"slack:#data, {text}")
-    with pytest.raises(SettingError, match="write ARNs of SNS topics, or slack:#channel"):
+    with pytest.raises(SettingError, match="write ARNs of standard SNS topics, or slack:#channel"):
         targets()
 
 
