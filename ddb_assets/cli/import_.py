@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.storage import READ_BYTES, is_s3, join, new_file
+from ddb_assets.aws.storage import READ_BYTES, join, new_file
 from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.dms import read_dms
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
@@ -139,7 +139,7 @@ def new_table_of(
         lake = setting(LAKE, "the S3 URI below which items are staged; or give --staging")
     else:
         lake = os.environ.get(LAKE, "")
-    return NewTable(found, join(lake, "imports") if is_s3(lake) or method else "", owner, method, obstacles)
+    return NewTable(found, join(lake, "imports") if lake else "", owner, method, obstacles)
 
 
 def bulk_put_of(staging: str | None, owner: str, method: Method | None) -> Staging | None:

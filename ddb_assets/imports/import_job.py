@@ -416,6 +416,8 @@ class ImportJob:
             self._reject_file.sync()  # before the checkpoint goes
         if self._keeper:
             self._keeper.complete()
+        if isinstance(self._writer, BulkPutWriter):
+            self._writer.discard()  # before the checkpoint goes, which knows where the items are staged
 
     def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
         if isinstance(row, BadRow):
@@ -486,8 +488,6 @@ class ImportJob:
             return
         if complete:
             self._done.remove()
-            if isinstance(self._writer, BulkPutWriter):
-                self._writer.discard()
         else:
             with suppress(DdbAssetsError):  # the caller has the reason already
                 self._writer.stop("the job has ended")

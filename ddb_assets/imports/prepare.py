@@ -179,7 +179,7 @@ def _planned(
     hindrances = [*hindered, *(new.obstacles if new else ())]
     if new and not puts:
         hindrances.append("ImportTable only puts items")
-    if new and not new.staging:
+    if new and not is_s3(new.staging):
         hindrances.append(f"ImportTable needs a folder on S3 for the items: --staging, or {LAKE}")
     try:
         return plan_import(

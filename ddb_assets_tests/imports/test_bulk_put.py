@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
-from ddb_assets.aws.storage import Storage
+from ddb_assets.aws.storage import Storage, StorageError
 from ddb_assets.aws.table import TableDescription, UnfitTableError
 from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
 from ddb_assets.bulk.reject_file import RejectFile
@@ -236,6 +236,28 @@ def test_a_killed_import_follows_its_operation(sandbox: Sandbox, staging: str, m
     assert not objects(sandbox, staging)
     assert call(path, target, staging).exit_code == 0
     assert len(operations(sandbox, target)) == 2, "it was done, so the same command does it again"
+
+
+def test_staged_items_that_cannot_be_deleted_are_deleted_by_the_same_command(
+    sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, path = new_table(sandbox), rows({"pk": "a"}, {"n": 1})
+
+    def refused(*_: object) -> None:
+        raise StorageError("s3:DeleteObject is not allowed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", refused)
+        done = call(path, target, staging, "--max-rejects", "1", "--rejects", f"{staging}/left.jsonl")
+    assert done.exit_code == 1
+    assert "s3:DeleteObject is not allowed; run the same command again to continue" in done.output
+    assert len(items_of(sandbox, target)) == 1
+    assert f"{staging}/left.jsonl".endswith(next(key for key in objects(sandbox, staging) if "left" in key))
+    (operation,) = operations(sandbox, target)
+    report = run(path, target, staging, max_rejects=1, rejects=f"{staging}/left.jsonl", verify="all")
+    assert (report.problem, report.written, report.rejected) == (None, 1, 1)
+    assert report.bulk_operation == operation["BulkOperationArn"]
+    assert [key.rpartition("/")[2] for key in objects(sandbox, staging)] == ["left.jsonl"]
 
 
 class Killed(BaseException):

@@ -147,6 +147,7 @@ def test_a_large_one_is_made_by_import_table(
     ("words", "reason"),
     [
         ((), "ImportTable needs a folder on S3"),
+        (("--staging", "staged"), "ImportTable needs a folder on S3"),
         (("--staging", "s3://b/x", "--max-wcu", "100"), "ImportTable has no --max-wcu"),
         (("--staging", "s3://b/x", "--mode", "if-not-exists"), "ImportTable only puts items"),
         (("--method", "batch-write"), "it was asked for"),
