@@ -8,11 +8,11 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
@@ -20,15 +20,15 @@ from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
-from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.superseded import Superseded
-from ddb_assets.bulk.writing.operation import Operation, RejectedItemError, delete, put
+from ddb_assets.bulk.writing.operation import Operation, RejectedItemError
 from ddb_assets.bulk.writing.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.writing.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
-from ddb_assets.dynamodb.item import Key
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.bulk_put.failed_rows import failed_rows
 from ddb_assets.imports.bulk_put.given_up import check_ended
 from ddb_assets.imports.bulk_put.writer import BulkPut, BulkPutWriter
 from ddb_assets.imports.files.source import ImportSource, Input
@@ -36,10 +36,10 @@ from ddb_assets.imports.formats.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.mapping.column_names import ColumnNames
 from ddb_assets.imports.mapping.item_mapping import ItemMapping, hidden_columns
-from ddb_assets.imports.mapping.row_choice import RowChoice
 from ddb_assets.imports.mapping.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.opening.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.row_operations import RowOperations
 from ddb_assets.imports.tables.new_table import NewTableWriter
 from ddb_assets.imports.tables.staged_items import delete_staged
 from ddb_assets.imports.undoing.before_images import BeforeHeading
@@ -58,14 +58,6 @@ if TYPE_CHECKING:
 SAVE_SECONDS = 2.0
 PROGRESS_SECONDS = 0.2
 MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
-
-
-class _Place(NamedTuple):
-    """An operation's token: the row it came from, for the checkpoint and the reject file."""
-
-    watermark: Watermark
-    row: Row
-    uri: str
 
 
 class ImportJob:
@@ -125,7 +117,7 @@ class ImportJob:
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
         source.check_fit(target, self._fingerprint)
         self._names = ColumnNames(config)
-        self._choice, self._left_out = RowChoice(config.where, config.changes), 0
+        self._left_out = 0
         self._keeper: BeforeKeeper | None = None
         self._held = ExitStack()
         self._interrupted: str | None = None
@@ -174,7 +166,7 @@ class ImportJob:
         complete = False
         try:
             self._begin_bulk_put()
-            failure = self._go_through(mapping, types)
+            failure = self._go_through(RowOperations(self._config, self._target, mapping), types)
             complete = failure is None
         finally:
             self._finish(types, complete=complete)
@@ -314,7 +306,9 @@ class ImportJob:
 
     def _check_given_up(self) -> None:
         """Raises WriterStoppedError if the run that this one does not continue has a bulk put that goes on."""
-        given_up = self._done.given_up_bulk_put() if self._options.restart and not self._new_table else None
+        if not self._options.restart or self._new_table:
+            return
+        given_up = self._done.given_up_bulk_put()
         check_ended(self._client, given_up)
         if given_up and self._bulk_put:
             delete_staged(self._storage, given_up.input)
@@ -369,7 +363,7 @@ class ImportJob:
                 raise WriterStoppedError(self._interrupted)
             yield row
 
-    def _go_through(self, mapping: ItemMapping, types: Types) -> DdbAssetsError | None:
+    def _go_through(self, operations: RowOperations, types: Types) -> DdbAssetsError | None:
         """Reads every row of every file; returns the error that ended this early."""
         saved = shown = time.monotonic()
         try:
@@ -382,12 +376,11 @@ class ImportJob:
                     if isinstance(row, Row):
                         self._names.see(row.cells)
                     if row.number < first:
-                        self._see_again(row, file, watermark, mapping)
+                        self._see_again(row, file, watermark, operations)
                         continue
-                    self._take(row, file, watermark, mapping)
-                    self._progress.rows += (
-                        1  # not before: a row that a stopped writer did not accept counts as not read
-                    )
+                    self._take(row, file, watermark, operations)
+                    # not before: a row that a stopped writer did not accept counts as not read
+                    self._progress.rows += 1
                     now = time.monotonic()
                     if now - shown > PROGRESS_SECONDS:
                         self._report_progress()
@@ -398,7 +391,7 @@ class ImportJob:
                         if watermark.ahead > MAX_AHEAD:
                             self._writer.flush()
                 self._done.ended(file.uri, rows)
-            self._end_writing(mapping)
+            self._end_writing(operations)
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
@@ -408,10 +401,11 @@ class ImportJob:
             raise AssertionError(f"{self._progress.rows} rows were read, but {ended} accounted for")
         return None
 
-    def _end_writing(self, mapping: ItemMapping) -> None:
+    def _end_writing(self, operations: RowOperations) -> None:
         self._writer.close()
         if isinstance(self._writer, BulkPutWriter) and self._writer.failed:
-            self._reject_failed(self._writer.failed, mapping)
+            for unwritten in failed_rows(self._writer.failed, self._all(operations)):
+                self._on_unwritten(unwritten)
         if self._reject_file is not None:
             self._reject_file.sync()  # before the checkpoint goes
         if self._keeper:
@@ -419,20 +413,19 @@ class ImportJob:
         if isinstance(self._writer, BulkPutWriter):
             self._writer.discard()  # before the checkpoint goes, which knows where the items are staged
 
-    def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
+    def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, operations: RowOperations) -> None:
         if isinstance(row, BadRow):
             self._rejects.reject(row, file.uri, row.reason)
             watermark.settle([row.number])
             return
         try:
-            chosen = self._choice.chosen(row)
-            if chosen is None:
-                self._left_out += 1
-                watermark.settle([row.number])
-                return
-            operation = self._operation(chosen, _Place(watermark, chosen, file.uri), mapping)
+            operation = operations.of(row, file.uri, watermark)
         except RejectedItemError as error:
             self._rejects.reject(row, file.uri, str(error))
+            watermark.settle([row.number])
+            return
+        if operation is None:
+            self._left_out += 1
             watermark.settle([row.number])
             return
         self._sample.see(operation)
@@ -440,37 +433,21 @@ class ImportJob:
         if self._keys is not None:
             self._keys.add(operation.key)
 
-    def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
+    def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, operations: RowOperations) -> None:
         """A row that an earlier run settled: its key is still needed to find items without a row."""
         if self._keys is not None and isinstance(row, Row):
             with suppress(RejectedItemError):
-                if chosen := self._choice.chosen(row):
-                    self._keys.add(self._operation(chosen, _Place(watermark, chosen, file.uri), mapping).key)
+                if operation := operations.of(row, file.uri, watermark):
+                    self._keys.add(operation.key)
 
-    def _reject_failed(self, failed: Mapping[Key, str], mapping: ItemMapping) -> None:
-        """Rejects the rows of these items. Reads the files again, because nothing else knows which row an item came from."""
-        left = dict(failed)
+    def _all(self, operations: RowOperations) -> Iterator[Operation]:
+        """Those of all rows, from another reading of the files."""
         for file in self._source.inputs:
             watermark = self._done.watermarks[file.uri]
             for row in self._checked(self._source.rows(self._files, file, self._config, lambda _: None)):
                 with suppress(RejectedItemError):
-                    if not isinstance(row, Row) or not (chosen := self._choice.chosen(row)):
-                        continue
-                    operation = self._operation(chosen, _Place(watermark, chosen, file.uri), mapping)
-                    if reason := left.pop(operation.key, ""):
-                        self._on_unwritten(Unwritten(operation, "rejected", reason))
-        if left:
-            raise WriterStoppedError(
-                f"AWS says that {len(left):,} items failed, such as {next(iter(left))}, and no row has these keys"
-            )
-
-    def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
-        item: dict[str, Any] = mapping.item(row.cells, row.origin or Origin(place.uri, row.number))
-        if row.deleted and self._config.mode == "if-not-exists":
-            raise RejectedItemError("the row deletes an item, which the mode if-not-exists never does")
-        if self._config.mode == "delete" or row.deleted:
-            return delete(self._target, item, place)
-        return put(self._target, item, place, if_absent=self._config.mode == "if-not-exists")
+                    if isinstance(row, Row) and (operation := operations.of(row, file.uri, watermark)):
+                        yield operation
 
     def _on_unwritten(self, unwritten: Unwritten) -> None:
         place: Any = unwritten.operation.token
