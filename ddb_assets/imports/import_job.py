@@ -27,18 +27,20 @@ from ddb_assets.bulk.writing.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.writing.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.account import ImportReport, Progress, counted
 from ddb_assets.imports.bulk_put.failed_rows import failed_rows
 from ddb_assets.imports.bulk_put.given_up import check_ended
 from ddb_assets.imports.bulk_put.writer import BulkPut, BulkPutWriter
 from ddb_assets.imports.files.source import ImportSource, Input
 from ddb_assets.imports.formats.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_progress import ImportProgress, Types
 from ddb_assets.imports.mapping.column_names import ColumnNames
 from ddb_assets.imports.mapping.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.mapping.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.opening.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.rejects import Rejects
 from ddb_assets.imports.row_operations import RowOperations
 from ddb_assets.imports.tables.new_table import NewTableWriter
 from ddb_assets.imports.tables.staged_items import delete_staged
