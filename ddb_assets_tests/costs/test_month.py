@@ -76,6 +76,23 @@ def test_more_is_never_cheaper(size: int, windows: list[int], has_pitr: bool) ->
     assert 0 <= total(now) <= total(later)
 
 
+def test_the_pages_say_the_listed_prices(pytestconfig: pytest.Config) -> None:
+    at, docs = AT.dynamodb, pytestconfig.rootpath / "docs"
+    least = LEAST_BILLED / GB * at.export_gb
+    hourly, daily = (f"${35 * windows * least:.2f}" for windows in (24, 1))
+    history = " ".join((docs / "history.md").read_text().split())
+    assert (
+        f"hourly windows cost from {hourly}, in daily ones from {daily}, and the full export ${at.export_gb:.2f}"
+        in history
+    )
+    writes = (GB / 1024) * at.million_writes / 1e6
+    assert f"(${at.import_gb:.2f} per GB, against at least ${writes:.2f})" in (docs / "import.md").read_text()
+    assert f"default {at.million_writes:g}\n" in (docs / "import.md").read_text()
+    costs = " ".join((docs / "infrastructure.md").read_text().split())
+    assert f"costs about ${720 * AT.kinesis.stream_hour:.0f} a month" in costs
+    assert f"costs ${at.pitr_gb_month:.2f} per GB and month" in costs
+
+
 def test_prices_of_ones_own_replace_those_that_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "prices.yaml"
     own.write_text("region: eu-central-1\ndynamodb: {export_gb: 0.1161}\n")
