@@ -1,11 +1,11 @@
 """What the exports of a table have cost in a calendar month, and the limit of `max_cost`.
 
 AWS is asked, not our own records: its list has the exports that others requested, too. A completed export's bytes never
-change, so each is described once in the life of this process.
+change, so a process describes each once, and remembers those of the month.
 Facts: DynamoDB API reference, ListExports (90 days back, newest first, 25 per page) and DescribeExport (`BilledSizeBytes`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 LATEST = 24
 """So many windows, of the latest, stand for the size of the next one."""
 _FOUR_DAYS = timedelta(days=4)
-_KNOWN: dict[str, "BilledExport"] = {}
+_KNOWN: dict[str, dict[str, "BilledExport"]] = {}
+"""The exports that have ended, by the ARN of their table and their own."""
 
 
 class CostLimitError(DdbAssetsError):
@@ -76,19 +77,11 @@ def billed_month(client: "DynamoDBClient", table_arn: str, now: datetime | None 
     """The exports of this month. Raises AwsError."""
     moment = now or datetime.now(UTC)
     first_day = moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    found: list[BilledExport] = []
-    arguments: dict[str, Any] = {"TableArn": table_arn, "MaxResults": 25}
-    while True:
-        with explained("dynamodb:ListExports", table_arn):
-            page = client.list_exports(**arguments)
-            listed = {one["ExportArn"]: one.get("ExportType", "FULL_EXPORT") for one in page.get("ExportSummaries", [])}
-        for arn, kind in listed.items():
-            if started_at(arn) < first_day:
-                return BilledMonth(first_day, found)
-            found.append(_billed(client, arn, full=kind == "FULL_EXPORT"))
-        if not page.get("NextToken"):
-            return BilledMonth(first_day, found)
-        arguments["NextToken"] = page["NextToken"]
+    known = _KNOWN.setdefault(table_arn, {})
+    found = [_billed(client, arn, known, full=full) for arn, full in _listed(client, table_arn, first_day)]
+    for arn in set(known.copy()) - {one.arn for one in found}:
+        known.pop(arn, None)
+    return BilledMonth(first_day, found)
 
 
 def check_month(client: "DynamoDBClient", table_arn: str, size_bytes: int | None, max_usd: float) -> None:
@@ -108,15 +101,31 @@ def check_month(client: "DynamoDBClient", table_arn: str, size_bytes: int | None
         )
 
 
-def _billed(client: "DynamoDBClient", arn: str, *, full: bool) -> BilledExport:
-    if known := _KNOWN.get(arn):
-        return known
+def _listed(client: "DynamoDBClient", table_arn: str, since: datetime) -> Iterator[tuple[str, bool]]:
+    """The ARNs of the exports since then, newest first, and whether each is a full one."""
+    arguments: dict[str, Any] = {"TableArn": table_arn, "MaxResults": 25}
+    while True:
+        with explained("dynamodb:ListExports", table_arn):
+            page = client.list_exports(**arguments)
+            listed = {one["ExportArn"]: one.get("ExportType", "FULL_EXPORT") for one in page.get("ExportSummaries", [])}
+        for arn, kind in listed.items():
+            if started_at(arn) < since:
+                return
+            yield arn, kind == "FULL_EXPORT"
+        if not page.get("NextToken"):
+            return
+        arguments["NextToken"] = page["NextToken"]
+
+
+def _billed(client: "DynamoDBClient", arn: str, known: dict[str, BilledExport], *, full: bool) -> BilledExport:
+    if before := known.get(arn):
+        return before
     description = describe(client, arn)
     state = status(description)
     if state == "IN_PROGRESS":
         return BilledExport(arn, full, None)
     found = BilledExport(arn, full, description.get("BilledSizeBytes") or 0 if state == "COMPLETED" else 0)
-    _KNOWN[arn] = found
+    known[arn] = found
     return found
 
 

@@ -66,7 +66,13 @@ def test_this_months_exports_are_those_that_aws_lists(sandbox: Sandbox) -> None:
     assert month.bytes == LEAST_BILLED + full
     assert month.usd(prices()) == pytest.approx(month.bytes / GB * prices().dynamodb.export_gb)
     next_month = (datetime.now(UTC).replace(day=28) + timedelta(days=4)).replace(day=1)
+    described: list[object] = []
+    client.meta.events.register("before-call.dynamodb.DescribeExport", lambda **_: described.append(1))
+    assert billed_month(client, exports.arn) == month
+    assert not described, "exports that have ended do not change"
     assert billed_month(client, exports.arn, next_month + timedelta(days=1)).exports == []
+    assert billed_month(client, exports.arn) == month
+    assert len(described) == 2, "those of another month are forgotten"
 
 
 def test_no_export_is_requested_beyond_the_limit(sandbox: Sandbox) -> None:
