@@ -290,14 +290,15 @@ def test_a_map_with_more_names_than_max_width_is_json_after_two_passes(tmp_path:
     assert_same(flattened, in_process(export, tmp_path, jobs.table))
 
 
-def test_types_that_look_alike_in_json_are_told_apart_if_each_file_has_another(tmp_path: Path) -> None:
+def test_types_that_look_alike_in_json_stay_apart_if_each_file_has_another(tmp_path: Path) -> None:
     """The table is known, the name is not: each file alone would let JSON show its own type."""
-    contract = {"table": "Orders", "nested": {"m": "json"}}
-    jobs = Jobs(None, tmp_path, **contract)
+    jobs = Jobs(None, tmp_path, table="Orders", nested={"m": "json"})
 
     def flattened(number: int, *files: Any) -> Flattened:
         lines = [items(10 * place, 5, m={"M": value}) for place, value in enumerate(files)]
-        source = write_export(STORAGE, f"{tmp_path}/b{number}", lines=lines, export_id=f"0169509721800{number}-d6299cbd")
+        source = write_export(
+            STORAGE, f"{tmp_path}/b{number}", lines=lines, export_id=f"0169509721800{number}-d6299cbd"
+        )
         return jobs(read_export(STORAGE, source))
 
     flattened(1, {"known": {"N": "1"}})
