@@ -35,7 +35,6 @@ from ddb_assets.settings import WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.url import DUCKDB
 
 PER_SECOND = 20
 LOOKS, PAUSE = 8, 0.7  # seconds between two looks at the stream
@@ -186,7 +185,7 @@ def _shop(items: int, *, redshift: bool) -> Iterator[Shop]:
             demo.load(sandbox, items)
             arn = demo_stream.open_stream(sandbox)
         os.environ.update(environment(sandbox))
-        os.environ[WAREHOUSE] = f"{DUCKDB}{file}"
+        os.environ[WAREHOUSE] = f"duckdb:///{file}"
         if redshift:
             os.environ.update(stack.enter_context(redshift_emulator(sandbox)))
         table = Table(table=TABLE, stream=STREAM, nested={"items": "child"})

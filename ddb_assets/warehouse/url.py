@@ -1,39 +1,36 @@
-"""What a warehouse's URL says before it is opened.
+"""What a warehouse's URL says before it is opened, whatever its kind (`adapters.py`).
 
-Only this module, `connect.py` and the warehouses' own folders distinguish warehouses. Help texts need this module, so it
-imports nothing heavy.
+Help texts and definitions need this module, so it imports nothing heavy.
 """
 
 import re
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from ddb_assets.iceberg.url import ICEBERG, CatalogUrl
-
-DUCKDB = "duckdb:///"
-DUCKDB_FORM = f"{DUCKDB}FILE"
-REDSHIFT = "redshift://"
-REDSHIFT_FORM = f"{REDSHIFT}USER@HOST:5439/DATABASE?schema=NAME&iam_role=ARN"
-FORMS = f"{DUCKDB_FORM}, {REDSHIFT_FORM} or {ICEBERG}…"
-"""What the URL of a warehouse looks like."""
+from ddb_assets.warehouse.adapters import adapter_of, adapter_or_none
 
 
 def local_file(url: str) -> Path | None:
     """The file on this machine that the warehouse of a URL is; None if it is a server, or tables in a lake."""
-    return None if url.startswith((REDSHIFT, ICEBERG)) else Path(url.removeprefix(DUCKDB)).resolve()
+    return adapter_of(url).local_file(url)
 
 
-def reads_s3(url: str) -> bool:
-    """Whether a URL is that of a warehouse with files on S3, so that loading into it needs AWS."""
-    return url.startswith(REDSHIFT) or (url.startswith(ICEBERG) and CatalogUrl.parse(url).needs_aws)
+def reads_s3(uri: str) -> bool:
+    """Whether this is the URL of a warehouse with files on S3, so that loading into it needs AWS."""
+    found = adapter_or_none(uri)
+    return found is not None and found.needs_aws(uri)
+
+
+def in_iceberg(url: str) -> bool:
+    """Whether the tables of the warehouse of this URL are Iceberg tables."""
+    found = adapter_or_none(url)
+    return found is not None and found.iceberg_tables
 
 
 def warehouse_place(url: str, schema: str) -> str:
     """Which warehouse a URL names, without user and options: a file, or a server or catalog with database and schema."""
-    if (file := local_file(url)) is not None:
-        return f"{DUCKDB}{file}"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{_server(parts)}{parts.path}/{schema}"
+    adapter = adapter_of(url)
+    place = f"{adapter.scheme}://{adapter.place(url)}"
+    return place if adapter.local_file(url) else f"{place}/{schema}"
 
 
 def warehouse_kind(url: str) -> str:
@@ -47,15 +44,12 @@ def warehouse_pool(address: str) -> str:
     `warehouse` for embedded ones, which let one load in at a time anyway, and for an address that is not a URL: definitions
     load with it, and each load reports it.
     """
+    adapter = adapter_or_none(address)
+    if adapter is None or adapter.local_file(address):
+        return "warehouse"
     try:
-        parts = urlsplit(address)
-        server = _server(parts)
+        place = adapter.place(address)
     except ValueError:
         return "warehouse"
-    place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
-    return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
-
-
-def _server(parts: SplitResult) -> str:
-    options = dict(parse_qsl(parts.query))
-    return parts.hostname or options.get("cluster") or options.get("workgroup") or ""
+    name = re.sub(r"\W+", "_", place, flags=re.ASCII).strip("_")
+    return f"warehouse_{name}"

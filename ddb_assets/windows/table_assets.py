@@ -6,9 +6,9 @@ from ddb_assets.changes.chosen import full_changes, keeps_changes, window_change
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
-from ddb_assets.iceberg.url import ICEBERG
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.shared import WAREHOUSE
+from ddb_assets.warehouse.url import in_iceberg
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
@@ -50,8 +50,8 @@ def stages(table: Table) -> tuple[Stage, ...]:
 
 def upkeep(table: Table) -> tuple[Stage, ...]:
     """The stage of the upkeep of its Iceberg tables; none if it has none."""
-    in_iceberg = WAREHOUSE.address.startswith(ICEBERG) and table.source != "stream"
-    return ("upkeep",) if keeps_changes(table) or in_iceberg else ()
+    loaded = in_iceberg(WAREHOUSE.address) and table.source != "stream"
+    return ("upkeep",) if keeps_changes(table) or loaded else ()
 
 
 def whole_stages(table: Table) -> tuple[Stage, ...]:

@@ -20,7 +20,7 @@ from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.iceberg.catalog import open_catalog, translated
-from ddb_assets.iceberg.url import ICEBERG, CatalogUrl
+from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
@@ -29,6 +29,7 @@ from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.url import in_iceberg
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
@@ -83,7 +84,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
             if keeps_changes(table):
                 names = [changes_name(name) for name in relations(table).values()]
                 done += _upkeep(ddb_aws, ddb_iceberg.address(ddb_lake), names, config, days=True)
-            if ddb_warehouse.address.startswith(ICEBERG):
+            if in_iceberg(ddb_warehouse.address):
                 with open_warehouse(ddb_warehouse.address, aws=ddb_aws.clients) as warehouse:
                     names = list(warehouse.holdings(table.name).tables)  # and finishes a load that was broken off
                 done += _upkeep(ddb_aws, ddb_warehouse.address, names, config, days=False)

@@ -19,8 +19,8 @@ from ddb_assets.sandbox.stream_faults import Faults
 from ddb_assets.streams.destination import enable
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.refused import NO_OWN_STREAMS
 from ddb_assets.warehouse.sql.statements import quoted
-from ddb_assets.warehouse.sql.warehouse import NO_STREAMS
 from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.sandbox.redshift.serving import connect
 from ddb_assets_tests.support.examples import examples
@@ -428,7 +428,7 @@ def test_only_redshift_reads_streams(shop: Shop) -> None:
     orders = streamed(shop)
     with pytest.raises(WarehouseError, match="only Redshift reads streams itself") as refused:
         shop.refresh(orders)
-    assert str(refused.value) == NO_STREAMS.format(stream=shop.stream)
+    assert str(refused.value) == NO_OWN_STREAMS.format(stream=shop.stream)
 
 
 @pytest.mark.parametrize(

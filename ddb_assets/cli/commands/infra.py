@@ -7,7 +7,7 @@ import click
 from ddb_assets.cli.commands.shared import FOLDER, json_option
 from ddb_assets.iceberg.url import ICEBERG_FORM
 from ddb_assets.settings import ICEBERG, LAKE, WAREHOUSE
-from ddb_assets.warehouse.url import FORMS
+from ddb_assets.warehouse.adapters import FORMS
 
 
 @click.command("infra")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ddb_assets.settings import LAKE, WAREHOUSE
-from ddb_assets.warehouse.url import FORMS
+from ddb_assets.warehouse.adapters import FORMS
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.warehouse.errors import WarehouseError
-from ddb_assets.warehouse.url import REDSHIFT_FORM
+from ddb_assets.warehouse.redshift.adapter import FORM
 
 PASSWORD = "DDB_ASSETS_REDSHIFT_PASSWORD"  # noqa: S105 -- the name of the variable
 PORT = 5439
@@ -64,7 +64,7 @@ class RedshiftSettings:
             port = parts.port or PORT
             options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         except ValueError:
-            raise WarehouseError(f"this is not a Redshift URL: write {REDSHIFT_FORM}") from None
+            raise WarehouseError(f"this is not a Redshift URL: write {FORM}") from None
         if parts.password is not None:
             raise WarehouseError(f"a warehouse URL must not hold a password: take it out and set {PASSWORD}")
         allowed = [f.name for f in fields(cls)][4:]
@@ -92,13 +92,11 @@ class RedshiftSettings:
 
     def _check(self) -> None:
         if not self.database:
-            raise WarehouseError(f"the URL names no database: write {REDSHIFT_FORM}")
+            raise WarehouseError(f"the URL names no database: write {FORM}")
         if not self.host and not self.iam:
-            raise WarehouseError(
-                f"the URL names no host, and no cluster or workgroup to ask for it: write {REDSHIFT_FORM}"
-            )
+            raise WarehouseError(f"the URL names no host, and no cluster or workgroup to ask for it: write {FORM}")
         if not self.user and not self.secret and not self.workgroup:
-            raise WarehouseError(f"the URL names no user: write {REDSHIFT_FORM}")
+            raise WarehouseError(f"the URL names no user: write {FORM}")
         if sum(map(bool, (self.secret, self.cluster, self.workgroup))) > 1:
             raise WarehouseError("secret, cluster and workgroup are three ways to log in: give one of them")
         if self.sslmode not in TLS_MODES:

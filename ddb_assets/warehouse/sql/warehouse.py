@@ -1,6 +1,6 @@
 """A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -8,20 +8,16 @@ from typing import Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.microseconds import now_micros
-from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.protocol import PLAIN, ColdOptions, LiveTable, LoadOptions
+from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
+from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams
 from ddb_assets.warehouse.results import (
-    ColdMove,
     Finding,
     Holdings,
     Inspection,
     LoadResult,
     Recorded,
-    Refreshed,
     TailResult,
 )
 from ddb_assets.warehouse.sql.engine import SqlEngine
@@ -35,18 +31,8 @@ from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.versions import spans
 
-NO_STREAMS = (
-    "stream {stream} has `tail: materialized_view`, and only Redshift reads streams itself: take `tail` out of the tables' "
-    "contracts, or load them into Redshift"
-)
 
-NO_COLD_TIER = (
-    "{root} has `warehouse.retain`, and only Redshift moves rows to Iceberg tables and shows them with its own: take `retain` "
-    "out of the table's contract, or load it into Redshift"
-)
-
-
-class SqlWarehouse:
+class SqlWarehouse(NoOwnStreams, NoColdTier):
     """Implements `Warehouse`; the tables are in the engine's default schema."""
 
     def __init__(self, engine: SqlEngine) -> None:
@@ -85,24 +71,6 @@ class SqlWarehouse:
     def stream_position(self, root: str, stream: str) -> Position:
         """Reads the table of positions."""
         return position(self._engine, self.schema, root, stream)
-
-    def refresh_stream(
-        self,
-        stream: str,
-        tables: Sequence[LiveTable],  # noqa: ARG002 -- see the protocol
-        source: Stream,  # noqa: ARG002
-        now: Callable[[], int] = now_micros,  # noqa: ARG002
-    ) -> Refreshed:
-        """Only Redshift reads streams."""
-        raise WarehouseError(NO_STREAMS.format(stream=stream))
-
-    def refreshed_to(self, stream: str) -> Position:
-        """Only Redshift reads streams."""
-        raise WarehouseError(NO_STREAMS.format(stream=stream))
-
-    def move_cold(self, root: str, options: ColdOptions) -> ColdMove:  # noqa: ARG002 -- see the protocol
-        """Only Redshift has a cold tier."""
-        raise WarehouseError(NO_COLD_TIER.format(root=root))
 
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys in one transaction."""
