@@ -266,7 +266,7 @@ class Killed(BaseException):
 
 def kill(path: Path, target: TableDescription, staging: str, **options: Any) -> None:
     dying = job(path, target, staging, **options)
-    dying._finish = lambda *_, **__: None  # type: ignore[method-assign]
+    dying._output.finish = lambda *_, **__: None  # type: ignore[method-assign]
     with pytest.raises(Killed):
         dying.run()
 

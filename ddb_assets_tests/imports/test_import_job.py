@@ -365,13 +365,13 @@ def test_an_item_that_was_changed_behind_the_imports_back_is_found(sandbox: Sand
     path = tmp_path / "a.jsonl"
     path.write_text('{"pk": "a", "v": 1}\n')
     running = job(sandbox.endpoint_url, target, path, verify=1)
-    finish = running._finish
+    finish = running._output.finish
 
     def meddled(*told: Any, **named: Any) -> None:
         finish(*told, **named)
         client_of(sandbox.endpoint_url).delete_item(TableName=target.name, Key={"pk": {"S": "a"}})
 
-    running._finish = meddled  # type: ignore[method-assign]
+    running._output.finish = meddled  # type: ignore[method-assign]
     report = running.run()
     assert report.verified
     assert report.verified.different == [{"pk": {"S": "a"}}]

@@ -175,7 +175,7 @@ def test_a_run_that_begins_again_leaves_no_place_of_the_one_before(sandbox: Sand
         raise KeyboardInterrupt
 
     killed = job(sandbox.endpoint_url, begun.target, begun.uri, folder=begun.state, restart=True, on_progress=at_once)
-    killed._finish = lambda *_, **__: None  # type: ignore[method-assign]  # as SIGKILL does
+    killed._output.finish = lambda *_, **__: None  # type: ignore[method-assign]  # as SIGKILL does
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     assert begun.run().rows_before == 0
