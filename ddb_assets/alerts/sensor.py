@@ -6,11 +6,11 @@ own sensors of run failures go on after an error.
 """
 
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel
 
+from ddb_assets.alerts.log import after, newest
 from ddb_assets.alerts.message import Alert, limited
 from ddb_assets.alerts.send import sender, targets
 from ddb_assets.resources.aws import AWSResource
@@ -21,6 +21,7 @@ NAME = "ddb_assets_alerts"
 EVERY_SECONDS = 60
 AT_MOST = 500
 """Events that one tick reads. The others wait for the next."""
+RUN_FAILURE, CHECKED = dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION
 _PARTITION = "dagster/partition"
 
 
@@ -44,7 +45,7 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
     )
     def alerts(context: dg.SensorEvaluationContext, ddb_aws: AWSResource) -> dg.SensorResult:
         if context.cursor is None:
-            place = _newest(context.instance)
+            place = Place(runs=newest(context.instance, RUN_FAILURE), checks=newest(context.instance, CHECKED))
             return dg.SensorResult(
                 cursor=place.model_dump_json(), skip_reason=dg.SkipReason("looks at what fails from now on")
             )
@@ -62,22 +63,9 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
     return alerts
 
 
-def _newest(instance: dg.DagsterInstance) -> Place:
-    def last(event: dg.DagsterEventType) -> int:
-        found = instance.event_log_storage.get_event_records(dg.EventRecordsFilter(event), limit=1)
-        return found[0].storage_id if found else 0
-
-    return Place(runs=last(dg.DagsterEventType.RUN_FAILURE), checks=last(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
-
-
-def _after(instance: dg.DagsterInstance, event: dg.DagsterEventType, storage_id: int) -> Any:
-    wanted = dg.EventRecordsFilter(event, after_cursor=storage_id)
-    return instance.event_log_storage.get_event_records(wanted, limit=AT_MOST, ascending=True)
-
-
 def _failed_runs(instance: dg.DagsterInstance, own: frozenset[dg.AssetKey], place: Place) -> tuple[list[Alert], Place]:
     alerts = []
-    for record in _after(instance, dg.DagsterEventType.RUN_FAILURE, place.runs):
+    for record in after(instance, RUN_FAILURE, place.runs, AT_MOST):
         place = place.model_copy(update={"runs": record.storage_id})
         run_id = record.event_log_entry.run_id
         assets = own & instance.get_asset_keys_for_run(run_id)
@@ -108,7 +96,7 @@ def _failed_checks(
     instance: dg.DagsterInstance, own: frozenset[dg.AssetKey], place: Place
 ) -> tuple[list[Alert], Place]:
     alerts, failing = [], set(place.failing)
-    for record in _after(instance, dg.DagsterEventType.ASSET_CHECK_EVALUATION, place.checks):
+    for record in after(instance, CHECKED, place.checks, AT_MOST):
         place = place.model_copy(update={"checks": record.storage_id})
         evaluation = record.event_log_entry.dagster_event.event_specific_data
         if evaluation.asset_key not in own:

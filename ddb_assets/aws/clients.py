@@ -74,6 +74,10 @@ class AWS:
         """A client of SNS for the Region of this topic's ARN."""
         return self._client("sns", _region_of(topic))
 
+    def cloudwatch(self) -> Any:
+        """A client for the metrics of CloudWatch."""
+        return self._client("cloudwatch")
+
     def sqs(self) -> Any:
         """A client for SQS."""
         return self._client("sqs")

@@ -8,19 +8,25 @@ import click
 
 from ddb_assets.aws.storage import split_s3
 from ddb_assets.cli.output import print_json, say
+from ddb_assets.contract.metrics import chosen
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.imports.tables.index_config import table_key
 from ddb_assets.infrastructure.document import plain, yaml_text
 from ddb_assets.infrastructure.template import MAX_BODY, template
 from ddb_assets.infrastructure.wanted import Catalog, Lake, Options, OwnedTable, Wanted
+from ddb_assets.infrastructure.warehouse import new_workgroup_url
+from ddb_assets.settings import warehouse_address
 from ddb_assets.warehouse.connect import login
+from ddb_assets.warehouse.url import warehouse_name
 
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 NEW_TABLES = re.compile(r"[A-Za-z0-9_.-]{3,}\*?")
 
 
-def options_of(name: str, kms_key: str, own_tables: Iterable[str], new_tables: Iterable[str], **flags: bool) -> Options:
-    """The options of the command. Raises click's error, which names the option."""
+def options_of(
+    name: str, kms_key: str, own_tables: Iterable[str], new_tables: Iterable[str], metrics: str, **flags: bool
+) -> Options:
+    """The options of the command. Raises click's error, which names the option, and SettingError for unknown metrics."""
     if kms_key and not KEY.fullmatch(kms_key):
         raise click.BadParameter(
             f"{kms_key!r} is not the ARN of a KMS key: arn:aws:kms:eu-west-1:123456789012:key/…", param_hint="--kms-key"
@@ -32,7 +38,12 @@ def options_of(name: str, kms_key: str, own_tables: Iterable[str], new_tables: I
                 param_hint="--new-tables",
             )
     return Options(
-        name, kms_key=kms_key, own_tables=tuple(map(_owned, own_tables)), new_tables=tuple(new_tables), **flags
+        name,
+        kms_key=kms_key,
+        own_tables=tuple(map(_owned, own_tables)),
+        new_tables=tuple(new_tables),
+        metrics=chosen(metrics),
+        **flags,
     )
 
 
@@ -64,6 +75,7 @@ def wanted(project: Path, lake: str, warehouse: str | None, iceberg: str | None,
         login(warehouse) if warehouse else None,
         declared.changes,
         _catalog(iceberg) if iceberg else None,
+        warehouse_name(new_workgroup_url(options.name) if options.redshift else warehouse or warehouse_address()),
         options,
     )
 

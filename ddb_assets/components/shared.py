@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from ddb_assets.alerts.metrics_sensor import metrics_sensor
 from ddb_assets.alerts.send import targets
 from ddb_assets.alerts.sensor import alert_sensor
 from ddb_assets.components.project import TableDeclaration
 from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.components.translation import translated
+from ddb_assets.contract.metrics import chosen
 from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
+from ddb_assets.orchestration import metadata
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
+from ddb_assets.settings import METRICS, optional
 from ddb_assets.status.assets import status_assets
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.backfill_job import history_backfill
@@ -40,6 +44,9 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
         *(key for one in followed for key in one.keys),
         *writers,
     ]
+    about: dict[dg.AssetKey, list[str]] = {key: [table.name] for table in tables for key in all_keys(table)}
+    about |= {metadata.asset_key("stream", one.name): [table.name for table in one.tables] for one in streams}
+    metrics = chosen(optional(METRICS))
     own = dg.Definitions(
         assets=[status_assets(tables), *followed],
         jobs=[*([job] if exported else []), *history_backfill(tables)],
@@ -48,6 +55,7 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
             *manifest_sensors(tables),
             *map(stream_sensor, streams),
             *([alert_sensor(watched)] if targets() else []),
+            *([metrics_sensor(tables, about, metrics)] if metrics else []),
         ],
         resources=RESOURCES,
     )

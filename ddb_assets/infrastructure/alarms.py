@@ -1,4 +1,4 @@
-"""The alarms of a stack, on metrics that AWS publishes, the topic that they go to, and a budget.
+"""The alarms of a stack on metrics that AWS publishes, the topic that all alarms go to, and a budget.
 
 Facts: AgeOfOldestUnreplicatedRecord and its like have the dimensions TableName and DelegatedOperation (Amazon DynamoDB
 Developer Guide, "Kinesis Data Streams metrics"). GetRecords.IteratorAgeMilliseconds is silent while nobody reads, so the alarm
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ddb_assets.infrastructure.document import Function, attribute, ref
+from ddb_assets.infrastructure.metric_alarms import above, metric_alarms
 from ddb_assets.infrastructure.resources import Resources, grant, logical, policy, resource, tags
 from ddb_assets.infrastructure.wanted import OWN_STREAM, Wanted
 
@@ -29,7 +30,7 @@ def alarms(wanted: Wanted) -> Resources:
             Condition=HAS_EMAIL,
         ),
     }
-    for name, properties in _alarms(wanted):
+    for name, properties in (*_alarms(wanted), *metric_alarms(wanted)):
         prefix = {"AlarmName": f"{wanted.options.name}: {name}", "AlarmActions": [ref("AlarmTopic")]}
         found[logical("Alarm", name)] = resource("AWS::CloudWatch::Alarm", prefix | properties | {"Tags": tags(wanted)})
     if wanted.options.budget:
@@ -59,11 +60,11 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
     waiting = [{"Name": "QueueName", "Value": attribute("ExportEvents.QueueName")}]
     yield (
         "an export was put aside",
-        _above(0, "AWS/SQS", "ApproximateNumberOfMessagesVisible", failed, "Maximum", "the sensor could not read it"),
+        above(0, "AWS/SQS", "ApproximateNumberOfMessagesVisible", failed, "Maximum", "the sensor could not read it"),
     )
     yield (
         "exports wait",
-        _above(
+        above(
             3600, "AWS/SQS", "ApproximateAgeOfOldestMessage", waiting, "Maximum", "the sensor has not run for an hour"
         ),
     )
@@ -74,17 +75,17 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
         place = [{"Name": "TableName", "Value": name}, *PUT]
         yield (
             f"changes of {name} are late",
-            _above(HOUR_MILLIS // 4, "AWS/DynamoDB", "AgeOfOldestUnreplicatedRecord", place, "Maximum", "in Kinesis")
+            above(HOUR_MILLIS // 4, "AWS/DynamoDB", "AgeOfOldestUnreplicatedRecord", place, "Maximum", "in Kinesis")
             | {"EvaluationPeriods": 3},
         )
         yield (
             f"changes of {name} are lost",
-            _above(0, "AWS/DynamoDB", "FailedToReplicateRecordCount", place, "Sum", "until a window brings them")
+            above(0, "AWS/DynamoDB", "FailedToReplicateRecordCount", place, "Sum", "until a window brings them")
             | {"Period": 60},
         )
         yield (
             f"changes of {name} are throttled",
-            _above(0, "AWS/DynamoDB", "ThrottledPutRecordCount", place, "Maximum", "Kinesis takes them too slowly")
+            above(0, "AWS/DynamoDB", "ThrottledPutRecordCount", place, "Maximum", "Kinesis takes them too slowly")
             | {"Period": 60, "EvaluationPeriods": 10},
         )
     for name in wanted.kinesis_streams:
@@ -93,31 +94,14 @@ def _alarms(wanted: Wanted) -> Iterator[tuple[str, dict[str, Any]]]:
         place = [{"Name": "StreamName", "Value": name}]
         yield (
             f"nobody reads {name}",
-            _above(HOUR_MILLIS, "AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", place, "Maximum", "for an hour")
+            above(HOUR_MILLIS, "AWS/Kinesis", "GetRecords.IteratorAgeMilliseconds", place, "Maximum", "for an hour")
             | {"Period": 3600, "TreatMissingData": "breaching"},
         )
         yield (
             f"readers of {name} are throttled",
-            _above(0, "AWS/Kinesis", "ReadProvisionedThroughputExceeded", place, "Average", "more than two read it")
+            above(0, "AWS/Kinesis", "ReadProvisionedThroughputExceeded", place, "Average", "more than two read it")
             | {"EvaluationPeriods": 6},
         )
-
-
-def _above(
-    threshold: int, namespace: str, metric: str, dimensions: list[dict[str, Any]], statistic: str, why: str
-) -> dict[str, Any]:
-    return {
-        "AlarmDescription": f"{metric} is above {threshold}: {why}",
-        "Namespace": namespace,
-        "MetricName": metric,
-        "Dimensions": dimensions,
-        "Statistic": statistic,
-        "Period": 300,
-        "EvaluationPeriods": 1,
-        "Threshold": threshold,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "notBreaching",
-    }
 
 
 def _topic_policy(wanted: Wanted) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from ddb_assets.contract.metrics import NAMESPACE
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.arns import (
     ARN,
@@ -151,9 +152,12 @@ def _copy(wanted: Wanted) -> Iterator[Statement]:
 
 
 def _alerts(wanted: Wanted) -> Iterator[Statement]:
-    """Telling the topic of the alarms what Dagster's runs and checks say."""
+    """Telling the topic of the alarms what Dagster's runs and checks say, and CloudWatch what loads report."""
     if wanted.tables or wanted.imports or wanted.copies:
         yield allow("sns: Publish", TOPIC)
+    if wanted.tables and wanted.options.metrics:
+        here = (("StringEquals", "cloudwatch:namespace", (NAMESPACE,)),)
+        yield allow("cloudwatch: PutMetricData", ANY, condition=here)
 
 
 def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:

@@ -14,6 +14,7 @@ from ddb_assets.infrastructure.errors import InfrastructureError
 
 ANY = "*"
 WITHOUT_RESOURCE: Mapping[str, str] = {
+    "cloudwatch:PutMetricData": "has no resources; a condition says to which namespace",
     "dynamodb:ListBackups": "lists the backups of all tables",
     "dynamodb:ListBulkOperations": "lists the bulk operations of all tables",
     "dynamodb:ListExports": "lists the exports of all tables; AWS has not always taken its TableArn for a resource",

@@ -68,8 +68,7 @@ def _outputs(wanted: Wanted) -> dict[str, Any]:
     }
     found["AlarmTopicArn"] = _output("DDB_ASSETS_ALERTS", ref("AlarmTopic"))
     if wanted.options.redshift:
-        url = f"redshift:///{warehouse.DATABASE}?workgroup=${{Warehouse}}&region=${{AWS::Region}}&iam_role=default"
-        found["WarehouseUrl"] = _output("DDB_ASSETS_WAREHOUSE", sub(url))
+        found["WarehouseUrl"] = _output("DDB_ASSETS_WAREHOUSE", sub(warehouse.new_workgroup_url("${Warehouse}")))
     for role in policies(wanted):
         what = "The role of COPY: iam_role in the warehouse's URL" if role == COPY else f"The role {role}"
         said = "DDB_ASSETS_ROLE_ARN of a process that runs all stages" if role == "dagster" else what

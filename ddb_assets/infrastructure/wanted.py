@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ddb_assets.contract.metrics import Metric
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.infrastructure.arns import literal
 from ddb_assets.infrastructure.errors import InfrastructureError
@@ -130,11 +131,13 @@ class Options:
     operators: bool = False
     new_tables: tuple[str, ...] = ()
     budget: bool = False
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)
 class Wanted:
     """All of it. `login` is None for a warehouse that is not Redshift; `changes` are the tables whose changes go to Iceberg.
+    `warehouse` is what the metrics of its tables are under.
 
     Raises InfrastructureError for names that collide.
     """
@@ -146,6 +149,7 @@ class Wanted:
     login: Login | None = None
     changes: Sequence[Table] = ()
     catalog: Catalog | None = None
+    warehouse: str = "duckdb"
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,11 @@ DATABASE = "warehouse"
 SUBNETS, SECURITY_GROUPS, CAPACITY = "SubnetIds", "SecurityGroupIds", "BaseCapacity"
 
 
+def new_workgroup_url(workgroup: str) -> str:
+    """The URL of the warehouse that the stack makes, with the workgroup of this name."""
+    return f"redshift:///{DATABASE}?workgroup={workgroup}&region=${{AWS::Region}}&iam_role=default"
+
+
 def warehouse(wanted: Wanted) -> Resources:
     """The namespace and the workgroup, and the database."""
     found = _database(wanted)

@@ -63,6 +63,7 @@ def status_facts(status: Status) -> metadata.Metadata:
     counts = {
         "windows_behind": found.windows_behind,
         "loads": found.loads,
+        "unexplained_rows": found.unexplained_rows,
         "quarantined": found.quarantined,
         "extra_values": found.extra_values,
         "billed_bytes": found.billed_bytes,

@@ -19,6 +19,7 @@ class Numbers:
     each stage goes; `flattened` is the start of its partition. `shows_until` is the moment until which no change is missing.
     `windows_behind` counts the windows that have ended and are not loaded. `quarantined`, `extra_values` and `billed_bytes`
     are sums over all loads that the ledger has of exports; `billed_bytes` is what DynamoDB billed for these, `usd` its price.
+    `unexplained_rows` counts the rows that no load explains: those that another job has added or deleted, in all relations.
     """
 
     baseline: datetime | None = None
@@ -31,6 +32,7 @@ class Numbers:
     stream_lag: float | None = None
     loads: int | None = None
     rows: dict[str, int] = field(default_factory=dict)
+    unexplained_rows: int | None = None
     quarantined: int | None = None
     extra_values: int | None = None
     billed_bytes: int | None = None
@@ -73,6 +75,7 @@ def numbers(table: Table, seen: Pictures) -> Numbers:
             for name, then in seen.warehouse.recorded.rows.items()
             if (now := differing[name][1] if name in differing else then) is not None
         },
+        unexplained_rows=sum(abs(then - (now or 0)) for then, now in differing.values()),
         quarantined=sum(load.quarantined for load in loads),
         extra_values=sum(load.extra_values for load in loads),
         billed_bytes=billed,

@@ -5,6 +5,7 @@ Help texts and definitions need this module, so it imports nothing heavy.
 
 import re
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from ddb_assets.warehouse.adapters import adapter_of, adapter_or_none
 
@@ -31,6 +32,19 @@ def warehouse_place(url: str, schema: str) -> str:
     adapter = adapter_of(url)
     place = f"{adapter.scheme}://{adapter.place(url)}"
     return place if adapter.local_file(url) else f"{place}/{schema}"
+
+
+def warehouse_name(url: str) -> str:
+    """What the metrics of a warehouse are under: its server or catalog, with the database and the schema that the URL has.
+
+    It is known before the warehouse is opened. Files have no name of their own, because a path is of one machine only.
+    """
+    adapter = adapter_of(url)
+    place = adapter.place(url)
+    if place.startswith("/"):
+        return adapter.scheme
+    schema = dict(parse_qsl(urlsplit(url).query)).get("schema", "")
+    return "/".join(filter(None, (f"{adapter.scheme}://{place}", schema)))
 
 
 def warehouse_kind(url: str) -> str:

@@ -19,7 +19,6 @@ from ddb_assets.alerts.send import NotSentError, sender, targets
 from ddb_assets.alerts.sensor import Place, alert_sensor
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
-from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import ALERTS, SLACK_TOKEN, UI, SettingError
@@ -100,18 +99,8 @@ class World:
         ).execute_in_process(instance=self.instance)
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def world(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name in REAL_ACCOUNT:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in sandbox.environment().items():
-        monkeypatch.setenv(name, value)
     with in_memory() as instance:
         world = World(instance, sandbox)
         monkeypatch.setenv(ALERTS, world.topic)

@@ -110,6 +110,10 @@ def _sns(operation: str, params: Any) -> Found:
     yield "sns", operation, params["TopicArn"]
 
 
+def _cloudwatch(operation: str, params: Any) -> Found:
+    yield "cloudwatch", operation, STAR
+
+
 def _logs(operation: str, params: Any) -> Found:
     place = f"log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"
     yield "logs", operation, _arn("logs", place, place)
@@ -163,6 +167,7 @@ _RESOURCES = {
     "kinesis": _kinesis,
     "s3": _s3,
     "glue": _glue,
+    "cloudwatch": _cloudwatch,
     "sns": _sns,
     "sqs": _sqs,
     "logs": _logs,

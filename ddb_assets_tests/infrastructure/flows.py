@@ -16,8 +16,10 @@ import dagster as dg
 import pytest
 import time_machine
 
+from ddb_assets.alerts.metrics_sensor import Place
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.metrics import NAMESPACE, UNITS
 from ddb_assets.contract.windows import Window
 from ddb_assets.copies.following import follow as copies_follow
 from ddb_assets.definitions import build_defs
@@ -31,7 +33,7 @@ from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import ALERTS, ICEBERG, WAREHOUSE
+from ddb_assets.settings import ALERTS, ICEBERG, METRICS, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.infrastructure.recorder import Recorder, recording
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -182,6 +184,7 @@ def world(folder: Path) -> Iterator[World]:
         with _redshift(sandbox, recorder) as redshift:
             place = redshift.url.partition("@")[2]
             patch.setenv(ALERTS, TOPIC)
+            patch.setenv(METRICS, "all")
             patch.setenv(ICEBERG, f"iceberg://glue/shop?location=s3://{demo.BUCKET}/tables")
             patch.setenv(WAREHOUSE, f"redshift://{place}?sslmode=disable&secret={SECRET}")
             project = written_project(folder)
@@ -312,19 +315,25 @@ def imports(world: World) -> None:
 
 
 def whole_process(world: World) -> None:
-    """A run that fails, and the sensor that tells it; what all tables cost."""
-    sensor = world.chain.definitions.resolve_sensor_def("ddb_assets_alerts")
+    """A run that fails, and the sensors that tell it; what all tables cost."""
 
-    def ticked(cursor: str | None) -> dg.SensorResult:
+    def ticked(name: str, cursor: str | None) -> dg.SensorResult:
+        sensor = world.chain.definitions.resolve_sensor_def(name)
         with world.recorder.acting_as("alerts"):
-            resources = {"ddb_aws": AWSResource()}
-            told = sensor(dg.build_sensor_context(instance=world.chain.instance, cursor=cursor, resources=resources))
+            resources = {"ddb_aws": AWSResource(), "ddb_warehouse": WarehouseTarget()}
+            context = dg.build_sensor_context(
+                instance=world.chain.instance, cursor=cursor, resources=resources, definitions=world.chain.definitions
+            )
+            told = sensor(context)
         assert isinstance(told, dg.SensorResult)
         return told
 
-    before = ticked(None)
+    before = ticked("ddb_assets_alerts", None)
     assert not world.chain.run("imports/prices").success  # it has no permission to write
-    assert "messages sent: 1" in str(ticked(before.cursor).skip_reason)
+    assert "messages sent: 1" in str(ticked("ddb_assets_alerts", before.cursor).skip_reason)
+    ticked("ddb_assets_metrics", Place(failed=0, made=0).model_dump_json())
+    sent = AWS().cloudwatch().list_metrics(Namespace=NAMESPACE)["Metrics"]
+    assert {one["MetricName"] for one in sent} == set(UNITS) - {"LoadFailures"}  # it was an import that failed
     world.call("dagster", "cost", "--project", str(world.project))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from ddb_assets.cli.commands.infra import command
+from ddb_assets.contract.metrics import NAMESPACE
 from ddb_assets.infrastructure.alarms import EMAIL
 from ddb_assets.infrastructure.resources import KEPT
 from ddb_assets.infrastructure.roles import PRINCIPALS
 from ddb_assets.sandbox.demo import TABLES
+from ddb_assets.warehouse.url import warehouse_name
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.infrastructure.documented import DEMO, POLICY, SETTINGS, demo_template, shown
 from ddb_assets_tests.infrastructure.flows import written_project
@@ -86,6 +88,25 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ((), "duckdb"),
+        (("--warehouse", "redshift://me@main.example.com/dev?schema=shop"), "redshift://main.example.com/dev/shop"),
+        (("--redshift", "--name", "shop"), "redshift://shop/warehouse"),
+    ],
+)
+def test_the_alarms_name_the_warehouse_as_the_process_does(root: Path, options: tuple[str, ...], name: str) -> None:
+    found = read(printed(root, "--metrics", "all", *options))
+    alarms = [one["Properties"] for one in found["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    named = {one["Dimensions"][1]["Value"] for one in alarms if one["Namespace"] == NAMESPACE}
+    assert named == {name}
+    if "--redshift" in options:
+        workgroup = found["Resources"]["Warehouse"]["Properties"]["WorkgroupName"]  # what a reference to it becomes
+        url = found["Outputs"]["WarehouseUrl"]["Value"]["Fn::Sub"].replace("${Warehouse}", workgroup)
+        assert warehouse_name(url) == name
+
+
+@pytest.mark.parametrize(
     ("options", "code", "said"),
     [
         (("--name", "Shop"), 1, "'Shop' cannot be the name of the stack's resources"),
@@ -95,6 +116,7 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
         (("--new-tables", "*"), 2, "'*' is not the name of a table"),
         (("--warehouse", "mysql://x"), 1, "is not the URL of a warehouse"),
         (("--iceberg", "iceberg://glue"), 1, "lacks location"),
+        (("--metrics", "Rows"), 1, "DDB_ASSETS_METRICS has 'Rows', which is no metric"),
         (("--own-database",), 1, "the stack can only make a database of Glue"),
         (("--redshift", "--warehouse", "redshift://me@host/dev"), 1, "names one that exists"),
         (("--project", "/"), 1, "is not in a Dagster project"),

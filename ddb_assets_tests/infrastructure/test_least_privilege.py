@@ -8,6 +8,7 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.components.infrastructure import declared_project
+from ddb_assets.contract.metrics import UNITS
 from ddb_assets.infrastructure.policies import DAGSTER, STAGES, policies
 from ddb_assets.infrastructure.wanted import Catalog, Lake, Login, Options, Wanted
 from ddb_assets.sandbox import demo
@@ -59,7 +60,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
             Login(secret=SECRET),
             declared.changes,
             Catalog("glue", "shop", f"s3://{demo.BUCKET}/tables"),
-            Options(operators=True, new_tables=("dev-*",)),
+            options=Options(operators=True, new_tables=("dev-*",), metrics=tuple(UNITS)),
         )
         storage = Storage(one.sandbox.s3())
         places = (f"{one.lake}/exports", "s3://elsewhere")

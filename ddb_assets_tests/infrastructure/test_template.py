@@ -3,6 +3,7 @@
 import graphlib
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from hypothesis import HealthCheck, Phase, given, settings
 
+from ddb_assets.alerts.metrics import Datum
+from ddb_assets.contract.metrics import NAMESPACE, UNITS, Metric
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.document import plain, yaml_text
 from ddb_assets.infrastructure.errors import InfrastructureError
@@ -73,6 +76,25 @@ def test_a_template_of_any_project(wanted: Wanted) -> None:
     _keeps_the_data(found)
     _has_names_of_its_own(found)
     _fits_the_quotas(found)
+    _looks_at_what_is_sent(found, wanted)
+
+
+def _looks_at_what_is_sent(found: Any, wanted: Wanted) -> None:
+    """The alarms on our own metrics look at what the sensor sends: a wrong name would never go off."""
+    alarms = [one["Properties"] for one in found["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    own = [one for one in alarms if one["Namespace"] == NAMESPACE]
+    for table in wanted.tables:
+        age: Metric = "StreamLagMillis" if table.source == "stream" else "WindowAgeSeconds"
+        for metric in UNITS:
+            sent = Datum(metric, table.name, 1.0, datetime.now(UTC)).document(wanted.warehouse)
+            of = [one for one in own if (one["MetricName"], one["Dimensions"]) == (metric, sent["Dimensions"])]
+            alarming = metric in {age, "LoadFailures", "RowsQuarantined", "UnexplainedRows"}
+            assert len(of) == (alarming and metric in wanted.options.metrics)
+            for one in of:
+                assert one["Statistic"] == "Maximum", "which a datum that comes twice does not change"
+                assert one["TreatMissingData"] == ("breaching" if metric == age else "notBreaching")
+                own.remove(one)
+    assert own == []
 
 
 def _refers_to_what_is_there(found: Any) -> None:
@@ -99,6 +121,8 @@ def _allows_no_more_than_it_names(found: Any) -> None:
         assert not [action for action in actions if "*" in action or ":" not in action], name
         if "*" in places and name != "LakeKey":  # in the policy of a key it means this key
             assert set(actions) <= set(WITHOUT_RESOURCE), name
+        if "cloudwatch:PutMetricData" in actions:
+            assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
 
 
 def _is_closed_to_the_public(found: Any, wanted: Wanted) -> None:

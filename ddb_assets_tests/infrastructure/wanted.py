@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ddb_assets.contract.metrics import UNITS
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.wanted import (
     Catalog,
@@ -110,6 +111,7 @@ def projects(draw: st.DrawFn) -> Wanted:
         operators=draw(st.booleans()),
         new_tables=draw(st.sampled_from([(), ("dev-*",), ("dev-*", "test")])),
         budget=draw(st.booleans()),
+        metrics=tuple(metric for metric in UNITS if draw(st.booleans())),
     )
     return Wanted(
         Lake("lake-bucket", draw(PREFIXES)),
@@ -119,5 +121,6 @@ def projects(draw: st.DrawFn) -> Wanted:
         login,
         [table for table in declared if table.source != "stream"] if catalog else [],
         catalog,
+        draw(st.sampled_from(["duckdb", "redshift://main/dev"])),
         options,
     )

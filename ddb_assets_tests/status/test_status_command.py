@@ -18,7 +18,17 @@ from ddb_assets_tests.support.window_chain import BEGUN, hours_ago, query
 ORDERS = ("--config", str(DEFS))
 KEYS = {
     *("name", "table", "needs_a_person", "baseline", "exported", "flattened", "loaded", "shows_until", "behind"),
-    *("windows_behind", "stream_lag", "loads", "rows", "quarantined", "extra_values", "billed_bytes", "usd"),
+    *(
+        "windows_behind",
+        "stream_lag",
+        "loads",
+        "rows",
+        "unexplained_rows",
+        "quarantined",
+        "extra_values",
+        "billed_bytes",
+        "usd",
+    ),
     *("findings", "asked"),
 }
 

@@ -6,7 +6,7 @@ import click
 
 from ddb_assets.cli.commands.shared import FOLDER, json_option
 from ddb_assets.iceberg.url import ICEBERG_FORM
-from ddb_assets.settings import ICEBERG, LAKE, WAREHOUSE
+from ddb_assets.settings import ICEBERG, LAKE, METRICS, WAREHOUSE
 from ddb_assets.warehouse.adapters import FORMS
 
 
@@ -71,6 +71,14 @@ from ddb_assets.warehouse.adapters import FORMS
     "repeated.",
 )
 @click.option("--budget", is_flag=True, help="Make a monthly budget of the account, which warns at 80 %.")
+@click.option(
+    "--metrics",
+    envvar=METRICS,
+    show_envvar=True,
+    default="",
+    metavar="NAMES",
+    help="Make alarms on these metrics of each table, which Dagster sends to CloudWatch: all, or names with commas.",
+)
 @json_option
 def command(
     project: Path,
@@ -87,6 +95,7 @@ def command(
     operators: bool,
     new_tables: tuple[str, ...],
     budget: bool,
+    metrics: str,
     as_json: bool,
 ) -> None:
     """Print a CloudFormation template of what the project needs on AWS.
@@ -101,6 +110,7 @@ def command(
         kms_key,
         own_tables,
         new_tables,
+        metrics,
         existing_bucket=existing_bucket,
         own_streams=own_streams,
         own_database=own_database,
