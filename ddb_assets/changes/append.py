@@ -111,7 +111,9 @@ def _tried(step: Callable[[], Result], relation: Relation, report: Report) -> Re
                 with translated(name):
                     return step()
             except IcebergConflictError as error:
-                logger.warning("another process has changed a table, again in %.1f s: %s", pause, error)
+                logger.warning(
+                    "another process has changed a table, again in %.1f s: %s", pause, error, extra=report.about
+                )
                 time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two do not collide again
         return step()
 

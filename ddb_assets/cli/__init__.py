@@ -16,6 +16,7 @@ import click
 
 from ddb_assets.cli.printable import printable
 from ddb_assets.errors import DdbAssetsError, machine_error
+from ddb_assets.logs import configure
 
 COMMANDS = (
     "flatten",
@@ -105,3 +106,4 @@ class DefectError(click.ClickException):
 @click.version_option(package_name="ddb-assets")
 def main() -> None:
     """DynamoDB tables as complete, typed relational tables."""
+    configure()

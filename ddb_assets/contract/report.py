@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.scan import Scanned
+from ddb_assets.contract.windows import KEY_FORMAT
+from ddb_assets.logs import about
 
 Role = Literal["key", "index", "value", "version", "deleted", "extra", "hash", "old_hash"]
 """What a column is for.
@@ -206,6 +208,12 @@ class Report(_ReportModel):
     old_images: bool = False
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Which table, export and window it is of, for records of the log."""
+        window = f"{self.from_time:{KEY_FORMAT}}" if self.from_time else ""
+        return about(self.name, self.export_id, window)
 
     @model_validator(mode="before")
     @classmethod

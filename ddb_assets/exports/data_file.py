@@ -108,7 +108,12 @@ def verify(storage: "Storage", export: Export) -> None:
         raise ManifestError(
             f"{len(problems)} of {len(export.files)} data files of {export.uri} are bad: {some(problems)}"
         )
-    logger.info("export %s: all %d data files have the MD5 of the manifest", export.id, len(export.files))
+    logger.info(
+        "export %s: all %d data files have the MD5 of the manifest",
+        export.id,
+        len(export.files),
+        extra={"export": export.id},
+    )
 
 
 class _HashedStream:

@@ -119,18 +119,21 @@ def wait(
     wait continues. Raises ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
     """
     begun = clock()
-    logger.info("waiting up to %.0f s for export %s", timeout.total_seconds(), arn)
+    of = {"export": arn.rpartition("/")[2]}
+    logger.info("waiting up to %.0f s for export %s", timeout.total_seconds(), arn, extra=of)
     for pause in looks(FIRST_LOOK):
         waited = timedelta(seconds=clock() - begun)
         try:
             description = describe(client, arn)
         except AwsUnavailableError as error:
-            logger.warning("export %s: AWS cannot be reached after %.0f s: %s", arn, waited.total_seconds(), error)
+            logger.warning(
+                "export %s: AWS cannot be reached after %.0f s: %s", arn, waited.total_seconds(), error, extra=of
+            )
             if waited >= timeout:
                 raise ExportTimeoutError(_timed_out(arn, waited, str(error))) from error
         else:
             export = ExportRef.of(description)
-            logger.info("export %s is %s after %.0f s", arn, export.status, waited.total_seconds())
+            logger.info("export %s is %s after %.0f s", arn, export.status, waited.total_seconds(), extra=of)
             if export.status == "COMPLETED":
                 return export
             if export.status == "FAILED":

@@ -189,7 +189,14 @@ def read_export(
             f"{uri} counts {summary.item_count} items, but the files in {FILES} have {counted}: "
             "a manifest is incomplete or of another export; fetch both again or export again"
         )
-    logger.info("export %s of %s: %d items, %d files", export_id, summary.table_arn, counted, len(files))
+    logger.info(
+        "export %s of %s: %d items, %d files",
+        export_id,
+        summary.table_arn,
+        counted,
+        len(files),
+        extra={"export": export_id},
+    )
     return Export(
         id=export_id,
         arn=summary.export_arn,

@@ -11,6 +11,7 @@ from ddb_assets.aws.errors import AwsError, meaning
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.follow import ExportRef, describe, same_time, status
 from ddb_assets.exports.manifest import Export, ManifestError
+from ddb_assets.logs import about
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,8 +33,9 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
             f"{export.uri} was written by a scan, and {table.table} is loaded from exports: say `source: scan` in its "
             "contract, or materialize its full export again"
         )
+    of = about(table.name, export.id)
     if table.trust == "lake":
-        logger.info("export %s is not checked with DynamoDB: its contract says `trust: lake`", export.arn)
+        logger.info("export %s is not checked with DynamoDB: its contract says `trust: lake`", export.arn, extra=of)
         return
     try:
         described = describe(client, export.arn)
@@ -53,7 +55,7 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
             f"{export.uri} does not agree with DynamoDB about export {export.arn}: {'; '.join(wrong)}. Do not load it: "
             "fetch its manifest again or export again"
         )
-    logger.info("export %s: DynamoDB confirms its manifest", export.arn)
+    logger.info("export %s: DynamoDB confirms its manifest", export.arn, extra=of)
 
 
 def differences(export: Export, described: "ExportDescriptionTypeDef") -> list[str]:

@@ -30,6 +30,7 @@ from ddb_assets.flatten.rules import Rules
 from ddb_assets.flatten.schema import Schema, SchemaChange
 from ddb_assets.flatten.schema_store import SchemaStore, begin
 from ddb_assets.flatten.visible import visible
+from ddb_assets.logs import about
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -78,9 +79,9 @@ def flatten(
     Raises FolderError for a folder with files of others, SchemaError for a stored schema that does not match this run,
     FlattenError for counts that do not agree, ManifestError for a damaged data file.
     """
-    started = time.monotonic()
+    started, of = time.monotonic(), about(table.name, export.id)
     if fast_path.kernel is None:
-        logger.warning(fast_path.SLOW)
+        logger.warning(fast_path.SLOW, extra=of)
     out = normalized(out, sources(export))
     start: Schema | None = None
     before: Schema | None = None
@@ -103,7 +104,7 @@ def flatten(
             else:
                 start = run.schema  # a new column, not stored yet, turned out to be another one
             folder.give_up()
-            logger.info("table %s: its schema has changed, flattening export %s again", table.name, export.id)
+            logger.info("table %s: its schema has changed, flattening export %s again", table.name, export.id, extra=of)
     raise FlattenError(
         f"table {table.table}: its schema still changed after {MAX_ATTEMPTS} attempts, because other runs store versions of "
         "it or types change within the export: run this again"
@@ -136,6 +137,7 @@ def finished(
         report.items_in_manifest,
         report.quarantined,
         schema.version,
+        extra=report.about,
     )
     return Flattened(report, schema, seen)
 

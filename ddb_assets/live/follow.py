@@ -21,6 +21,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.live.scanned import scanned_at
+from ddb_assets.logs import about
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.destination import LATEST_ARRIVAL, sends_to
@@ -255,7 +256,9 @@ def _loaded(
                 done.result = warehouse.load_tail(done.report, moved, options)
         done.moved = True
     except DdbAssetsError as error:
-        logger.warning("table %s: its records of stream %s were not loaded: %s", table.name, arn, error)
+        logger.warning(
+            "table %s: its records of stream %s were not loaded: %s", table.name, arn, error, extra=about(table.name)
+        )
         done.error = error
     return done
 

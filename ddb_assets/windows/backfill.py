@@ -22,6 +22,7 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, FullExport, Increment, RequestError, TableExports, key_schema
 from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.logs import about
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.receipts import with_receipt
@@ -102,7 +103,9 @@ def fill(
             except (RequestError, CostLimitError) as error:
                 if not asked:
                     raise
-                logger.info("table %s: %s; waiting for the exports that are running", table.name, error)
+                logger.info(
+                    "table %s: %s; waiting for the exports that are running", table.name, error, extra=about(table.name)
+                )
                 break
             ahead.popleft()
         span, export = asked.popleft()

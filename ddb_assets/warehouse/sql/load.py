@@ -79,18 +79,18 @@ def load(engine: SqlEngine, report: Report, options: LoadOptions = PLAIN, *, sch
     """
     schema = schema or engine.default_schema
     check_quarantine(report, options.max_quarantined)
-    what = f"table {report.name}: load of {report.export_id}"
-    return done(engine, schema, report, tried(partial(_load, engine, report, schema, options), what))
+    return done(engine, schema, report, tried(partial(_load, engine, report, schema, options), report))
 
 
-def tried(load: Callable[[], Done], what: str) -> Done:
-    """The result of a load that is tried again when it is interrupted."""
+def tried(load: Callable[[], Done], report: Report) -> Done:
+    """The result of a load of this report that is tried again when it is interrupted."""
     for pause in RETRIES:
         try:
             return load()
         except InterruptedLoadError as error:
             seconds = pause * (1 + random.random())  # noqa: S311 -- so that two loads do not collide again
-            logger.warning("%s interrupted, again in %.1f s: %s", what, seconds, error)
+            what = f"table {report.name}: load of {report.export_id}"
+            logger.warning("%s interrupted, again in %.1f s: %s", what, seconds, error, extra=report.about)
             time.sleep(seconds)
     return load()
 
@@ -98,7 +98,7 @@ def tried(load: Callable[[], Done], what: str) -> Done:
 def done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
     """The result, with what could not be updated after the commit."""
     if not result.applied:
-        logger.info("table %s: export %s was applied before", report.name, report.export_id)
+        logger.info("table %s: export %s was applied before", report.name, report.export_id, extra=report.about)
         return result
     logger.info(
         "table %s: export %s applied in %.1f s: %d upserted, %d deleted, %d stale, %d quarantined",
@@ -109,6 +109,7 @@ def done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> 
         result.deleted,
         result.stale,
         result.quarantined,
+        extra=report.about,
     )
     return _analyzed(engine, schema, result)
 

@@ -54,7 +54,7 @@ def load_tail(
     check_report(report)
     tail.check_names(schema, report)
     what = f"table {report.name}: load of {report.export_id}"
-    result = tried(partial(_load, engine, report, moved, schema, options), what)
+    result = tried(partial(_load, engine, report, moved, schema, options), report)
     logger.info(
         "%s into the tail in %.1f s: %d upserted, %d deleted, %d superseded, %d too late, %d quarantined",
         what,
@@ -64,6 +64,7 @@ def load_tail(
         result.superseded,
         result.too_late,
         result.quarantined,
+        extra=report.about,
     )
     return result
 

@@ -20,6 +20,7 @@ from ddb_assets.aws.storage import join
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.url import CatalogUrl
+from ddb_assets.logs import about
 from ddb_assets.warehouse.bookkeeping import MOVE, STALE_SINCE, cold_name
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.protocol import ColdOptions
@@ -147,7 +148,14 @@ class _Move:
                 if done.rows != files.rows:
                     raise WarehouseError(f"{files.rows} rows were unloaded for {name}, and {done.rows} written")
                 self._written[relation] = done
-                logger.info("%s: %d rows of move %d, %d bytes", name, done.rows, self._this.number, done.bytes)
+                logger.info(
+                    "%s: %d rows of move %d, %d bytes",
+                    name,
+                    done.rows,
+                    self._this.number,
+                    done.bytes,
+                    extra=about(relation),
+                )
         return found
 
     def _show(self, fields: Mapping[str, ColdTable]) -> None:
