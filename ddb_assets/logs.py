@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 from ddb_assets.settings import LOG, SettingError, optional
@@ -97,6 +98,6 @@ def _in_dagster(_logger: object, _method: str, event: Event) -> Event:
     return event
 
 
-def _kind_of_error(error: Any) -> str:
+def _kind_of_error(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:
     """The name of an exception's type. Its text may be from anywhere, and so contain anything."""
-    return str(error[0].__name__)
+    return exc_info[0].__name__

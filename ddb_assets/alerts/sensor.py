@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 import dagster as dg
 from pydantic import BaseModel
 
-from ddb_assets.alerts.log import after, newest
 from ddb_assets.alerts.message import Alert, limited
 from ddb_assets.alerts.send import sender, targets
+from ddb_assets.orchestration.event_log import after, newest
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.settings import UI, optional
 from ddb_assets.windows.automation import sensor_status

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from ddb_assets.alerts.metrics_sensor import metrics_sensor
+from ddb_assets.alerts.metrics.sensor import metrics_sensor
 from ddb_assets.alerts.send import targets
 from ddb_assets.alerts.sensor import alert_sensor
 from ddb_assets.components.project import TableDeclaration

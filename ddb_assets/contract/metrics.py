@@ -1,12 +1,12 @@
 """The metrics that a project has in CloudWatch: namespace, names, units and dimensions, and which of them are chosen.
 
-`alerts/metrics_sensor.py` sends them, and the alarms of a stack look at them: both take the names from here. Pure.
+`alerts/metrics/sensor.py` sends them, and the alarms of a stack look at them: both take the names from here. Pure.
 Facts: CloudWatch API reference, MetricDatum and PutMetricData (the names of units; a value of a dimension is ASCII, and has
 1,024 characters at most).
 """
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal
 
 from ddb_assets.settings import METRICS, SettingError
 
@@ -57,7 +57,7 @@ def chosen(text: str) -> tuple[Metric, ...]:
             f"{METRICS} has {unknown[0]!r}, which is no metric: write {ALL}, or names of {', '.join(UNITS)}, with commas "
             "between them"
         )
-    return tuple(cast("Metric", name) for name in UNITS if name in named)
+    return tuple(name for name in UNITS if name in named)
 
 
 def dimension(text: str) -> str:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.backends import get_backend
 
-from ddb_assets.alerts import metrics
-from ddb_assets.alerts.metrics import Datum, calls, measured
-from ddb_assets.alerts.metrics_sensor import Place, metrics_sensor
+from ddb_assets.alerts.metrics import data as metrics
+from ddb_assets.alerts.metrics.data import Datum, calls, measured
+from ddb_assets.alerts.metrics.sensor import Place, metrics_sensor
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.contract.metrics import ALL, LONGEST, NAMESPACE, UNITS, Metric, chosen, dimension
@@ -157,7 +157,7 @@ def test_a_tick_that_cannot_send_fails_and_the_next_one_sends_all(
 
 
 def test_many_events_are_sent_by_several_ticks_each_of_them_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ddb_assets.alerts.metrics_sensor.MOST", 10)
+    monkeypatch.setattr("ddb_assets.alerts.metrics.sensor.MOST", 10)
     world.tick()
     for _ in range(5):
         world.report(LOADED, **WINDOW)

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 import time_machine
 
-from ddb_assets.alerts.metrics_sensor import Place
+from ddb_assets.alerts.metrics.sensor import Place
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.metrics import NAMESPACE, UNITS

@@ -11,7 +11,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from hypothesis import HealthCheck, Phase, given, settings
 
-from ddb_assets.alerts.metrics import Datum
+from ddb_assets.alerts.metrics.data import Datum
 from ddb_assets.contract.metrics import NAMESPACE, UNITS, Metric
 from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.document import plain, yaml_text

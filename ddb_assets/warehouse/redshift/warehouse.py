@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ddb_assets.logs import about
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
@@ -32,7 +33,8 @@ class RedshiftWarehouse(SqlWarehouse):
         """By UNLOAD, a commit of each Iceberg table, and one transaction."""
         from ddb_assets.warehouse.redshift.cold.move import move  # with pyarrow, which other calls do not need
 
-        return tried(partial(move, self._redshift, self.schema, root, options), f"table {root}: move to the cold tier")
+        what = f"table {root}: move to the cold tier"
+        return tried(partial(move, self._redshift, self.schema, root, options), what, about(root))
 
     def refreshed_to(self, stream: str) -> Position:
         """Asks the materialized view."""

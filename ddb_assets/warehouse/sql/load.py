@@ -24,7 +24,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -79,18 +79,18 @@ def load(engine: SqlEngine, report: Report, options: LoadOptions = PLAIN, *, sch
     """
     schema = schema or engine.default_schema
     check_quarantine(report, options.max_quarantined)
-    return done(engine, schema, report, tried(partial(_load, engine, report, schema, options), report))
+    what = f"table {report.name}: load of {report.export_id}"
+    return done(engine, schema, report, tried(partial(_load, engine, report, schema, options), what, report.about))
 
 
-def tried(load: Callable[[], Done], report: Report) -> Done:
-    """The result of a load of this report that is tried again when it is interrupted."""
+def tried(load: Callable[[], Done], what: str, of: Mapping[str, str]) -> Done:
+    """The result of a load that is tried again when it is interrupted; `of` says what the log's records are about."""
     for pause in RETRIES:
         try:
             return load()
         except InterruptedLoadError as error:
             seconds = pause * (1 + random.random())  # noqa: S311 -- so that two loads do not collide again
-            what = f"table {report.name}: load of {report.export_id}"
-            logger.warning("%s interrupted, again in %.1f s: %s", what, seconds, error, extra=report.about)
+            logger.warning("%s interrupted, again in %.1f s: %s", what, seconds, error, extra=of)
             time.sleep(seconds)
     return load()
 

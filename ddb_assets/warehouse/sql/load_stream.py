@@ -48,7 +48,9 @@ def load_stream(
     check_quarantine(report, options.max_quarantined, few=True)
     check_report(report)
     what = f"table {report.name}: load of {report.export_id}"
-    return done(engine, schema, report, tried(partial(_load, engine, report, moved, schema, options), what))
+    return done(
+        engine, schema, report, tried(partial(_load, engine, report, moved, schema, options), what, report.about)
+    )
 
 
 def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: LoadOptions) -> LoadResult:

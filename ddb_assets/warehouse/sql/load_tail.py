@@ -17,6 +17,7 @@ from functools import partial
 
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
+from ddb_assets.logs import about
 from ddb_assets.microseconds import to_micros
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
 from ddb_assets.warehouse.guards import check_quarantine, check_report, refuse_tail
@@ -54,7 +55,7 @@ def load_tail(
     check_report(report)
     tail.check_names(schema, report)
     what = f"table {report.name}: load of {report.export_id}"
-    result = tried(partial(_load, engine, report, moved, schema, options), report)
+    result = tried(partial(_load, engine, report, moved, schema, options), what, report.about)
     logger.info(
         "%s into the tail in %.1f s: %d upserted, %d deleted, %d superseded, %d too late, %d quarantined",
         what,
@@ -71,7 +72,8 @@ def load_tail(
 
 def move_stream(engine: SqlEngine, schema: str, root: str, moved: Moved) -> None:
     """See `Warehouse.move_stream`."""
-    tried(partial(_move, engine, TableName(schema, root), moved), f"table {root}: position in {moved.stream}")
+    what = f"table {root}: position in {moved.stream}"
+    tried(partial(_move, engine, TableName(schema, root), moved), what, about(root))
 
 
 def position(engine: SqlEngine, schema: str, root: str, stream: str) -> Position:

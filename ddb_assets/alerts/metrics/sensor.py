@@ -16,14 +16,14 @@ from itertools import chain
 import dagster as dg
 from pydantic import BaseModel
 
-from ddb_assets.alerts.log import after, newest
-from ddb_assets.alerts.metrics import MOST, OLDEST, SOURCES, Datum, calls, failed, measured
+from ddb_assets.alerts.metrics.data import MOST, OLDEST, SOURCES, Datum, calls, failed, measured
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import explained
 from ddb_assets.contract.metrics import NAMESPACE, Metric
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.event_log import after, newest
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.url import warehouse_name
