@@ -32,6 +32,7 @@ COMMANDS = (
     "stream",
     "cost",
     "history",
+    "cold",
     "job",
     "status",
     "recover",

@@ -39,6 +39,16 @@ def tables(names: Sequence[str], configs: Sequence[Path], project: Path) -> list
     return [table for table in declared if not names or table.name in names]
 
 
+def named(name: str, config: Path) -> Table:
+    """The table of a contract's `name`, or of a DynamoDB table's name. Raises click's usage error if there is none."""
+    declared = {table.name: table for table in read_tables(config)}
+    by_table = {table.table.rpartition("/")[2]: table for table in declared.values()}
+    found = declared.get(name) or by_table.get(name)
+    if found is None:
+        raise click.UsageError(f"{config} declares no table {name}, but {', '.join(declared)}")
+    return found
+
+
 def lake_at(uri: str | None) -> LakePaths | Silent:
     """The lake of an option or the environment."""
     if not uri:

@@ -3,13 +3,11 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import click
-
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.lake import LakePaths
+from ddb_assets.cli.declared import named
 from ddb_assets.cli.output import print_grid, print_json, say
 from ddb_assets.cli.signals import term_interrupts
-from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Cadence
 from ddb_assets.warehouse.results import LoadResult
@@ -19,7 +17,7 @@ from ddb_assets.windows.backfill_plan import Backfill
 
 def run(name: str, config: Path, warehouse: str, lake: str, cadence: str | None, *, make: bool, as_json: bool) -> None:
     """Prints the plan, and with `make` carries it out."""
-    table, place, aws = _named(name, config), LakePaths(lake), AWS()
+    table, place, aws = named(name, config), LakePaths(lake), AWS()
     plan = look(aws, warehouse, table, Cadence.parse(cadence).length if cadence else None)
     if not make or not plan.exports:
         _print_plan(table, plan, as_json=as_json)
@@ -40,15 +38,6 @@ def run(name: str, config: Path, warehouse: str, lake: str, cadence: str | None,
     if filled.broken:
         keys = f", such as {', '.join(filled.broken_keys)}" if filled.broken_keys else ""
         say(f"{filled.broken:,} items were not as the history has them just before a window{keys}", err=True)
-
-
-def _named(name: str, config: Path) -> Table:
-    declared = {table.name: table for table in read_tables(config)}
-    by_table = {table.table.rpartition("/")[2]: table for table in declared.values()}
-    found = declared.get(name) or by_table.get(name)
-    if found is None:
-        raise click.UsageError(f"{config} declares no table {name}, but {', '.join(declared)}")
-    return found
 
 
 def _print_plan(table: Table, plan: Backfill, *, as_json: bool, made: bool = False) -> None:

@@ -1,6 +1,7 @@
 """How long a table's rows stay in the warehouse, before they move to the cold tier."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -27,3 +28,8 @@ def _retain(value: object) -> object:
 
 RetainText = Annotated[Retain, BeforeValidator(_retain, json_schema_input_type=Retain | str)]
 """May be written as a text: `400 days by created_at`."""
+
+
+def boundary(days: int, now: datetime) -> datetime:
+    """The beginning of the day (UTC) that was so many days ago."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)

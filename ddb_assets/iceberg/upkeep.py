@@ -12,15 +12,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pyiceberg.expressions import EqualTo
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from ddb_assets.aws.storage import Entry, join
-from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.properties import PENDING, PREFIX
-from ddb_assets.iceberg.writing import commit, writing
+from ddb_assets.iceberg.rewriting import rewrite
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
@@ -31,6 +30,8 @@ SMALL_BYTES = 8 << 20
 """A data file with fewer bytes is small. Compaction writes larger ones (`writing.FILE_BYTES`), so it does not repeat itself."""
 AT_LEAST = 4
 """So many small files of one partition are worth to be written again."""
+COMPACTION = {f"{PREFIX}compaction": "true"}
+"""The summary of a snapshot whose files were written again."""
 
 
 @dataclass(frozen=True)
@@ -51,54 +52,40 @@ def ours(table: Table) -> bool:
 
 def size(table: Table) -> Size:
     """The size of a table now."""
-    files = [task.file for task in table.scan().plan_files()]
+    tasks = list(table.scan().plan_files())
+    files = [task.file for task in tasks]
     return Size(
         rows=sum(file.record_count for file in files),
         files=len(files),
-        small=sum(file.file_size_in_bytes < SMALL_BYTES for file in files),
+        small=len(small(tasks)),
         bytes=sum(file.file_size_in_bytes for file in files),
         snapshots=len(table.snapshots()),
     )
 
 
-def scattered(table: Table, before: date) -> "Mapping[date, list[DataFile]]":
+def scattered(table: Table, before: date) -> Mapping[date, list[FileScanTask]]:
     """The data files by partition, of partitions by day from before this day that have many small files."""
-    by_day: dict[date, list[DataFile]] = defaultdict(list)
+    by_day: dict[date, list[FileScanTask]] = defaultdict(list)
     for task in table.scan().plan_files():
-        by_day[_day(task.file)].append(task.file)
-    return {
-        day: files
-        for day, files in sorted(by_day.items())
-        if day < before and sum(file.file_size_in_bytes < SMALL_BYTES for file in files) >= AT_LEAST
-    }
+        by_day[_day(task.file)].append(task)
+    return {day: tasks for day, tasks in sorted(by_day.items()) if day < before and len(small(tasks)) >= AT_LEAST}
 
 
-def compact(table: Table, column: str, before: date) -> tuple[int, int]:
+def small(tasks: Iterable[FileScanTask]) -> list[FileScanTask]:
+    """Those with small files."""
+    return [task for task in tasks if task.file.file_size_in_bytes < SMALL_BYTES]
+
+
+def compact(table: Table, before: date) -> tuple[int, int]:
     """Writes the rows of such partitions again, into few files, in one commit; returns the files before and after.
 
-    `column` is that of the day. Nothing is changed if there would not be fewer files, which gives 0 and 0. Raises IcebergError
+    Nothing is changed if there would not be fewer files, which gives 0 and 0. Raises IcebergError
     when the rows would not be the same in number, or when somebody else has changed the table meanwhile; nothing is changed
     then.
     """
-    found = scattered(table, before)
-    if not found:
-        return 0, 0
-    old = [file for files in found.values() for file in files]
-    staged = table.transaction()
-    with writing(table, staged, in_order=True) as writer:
-        for day in found:
-            for batch in table.scan(row_filter=EqualTo(term=column, value=day.isoformat())).to_arrow_batch_reader():
-                writer.add(batch)
-        new = writer.finish()
-        rows, written = (sum(file.record_count for file in files) for files in (old, new))
-        if rows != written:
-            raise IcebergError(f"{'.'.join(table.name())}: {written} rows were read of {rows}: nothing was changed")
-        if len(new) >= len(old):
-            writer.discard()
-            return 0, 0
-        commit(staged, new, old, {f"{PREFIX}compaction": "true"})
-    table.refresh()
-    return len(old), len(new)
+    tasks = [task for some in scattered(table, before).values() for task in some]
+    done = rewrite(table, tasks, COMPACTION)
+    return done.files_before, done.files_after
 
 
 def listed(tables: Iterable[Table]) -> frozenset[int]:
@@ -107,10 +94,19 @@ def listed(tables: Iterable[Table]) -> frozenset[int]:
 
 
 def expirable(table: Table, before: datetime, kept: Collection[int]) -> list[int]:
-    """The snapshots from before this moment that are neither current, nor of a branch or tag, nor among `kept`."""
+    """The snapshots that were current before this moment for the last time, and are neither of a branch or tag nor `kept`.
+
+    A snapshot that was never current counts from when it was made.
+    """
     limit = int(before.timestamp() * 1000)
     named = {ref.snapshot_id for ref in table.refs().values()} | set(kept)
-    return [one.snapshot_id for one in table.snapshots() if one.timestamp_ms < limit and one.snapshot_id not in named]
+    # guard: snapshots that were current until now stay
+    until = {one.snapshot_id: after.timestamp_ms for one, after in pairwise(table.history())}
+    return [
+        one.snapshot_id
+        for one in table.snapshots()
+        if until.get(one.snapshot_id, one.timestamp_ms) < limit and one.snapshot_id not in named
+    ]
 
 
 def expire(table: Table, snapshots: list[int]) -> None:

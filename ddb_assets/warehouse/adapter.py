@@ -46,6 +46,11 @@ class Adapter(Protocol):
         """Whether its tables are Iceberg tables, which need upkeep."""
         ...
 
+    @property
+    def cold_tier(self) -> bool:
+        """Whether old rows can move from it to Iceberg tables, which it shows with its own."""
+        ...
+
     def local_file(self, url: str) -> Path | None:
         """The file on this machine that the warehouse is, which lets one load in at a time; None if it is no such file."""
         ...

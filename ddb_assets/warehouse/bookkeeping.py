@@ -12,6 +12,9 @@ EXPORT_ID = "_ddb_export_id"
 MOVE = "_ddb_move"
 """In cold rows, and in the table of cold keys: the number of the move that made the row cold."""
 
+SUPERSEDED_HOURS = 12
+"""So long after a compaction has found that a cold row is superseded, it may be taken away: no query takes longer."""
+
 KIND = "_ddb_kind"
 """In a table of versions: what the row says of the item (`sql/versions.py`)."""
 

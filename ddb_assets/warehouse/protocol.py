@@ -20,8 +20,10 @@ from ddb_assets.flatten.schema import Schema
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.bookkeeping import SUPERSEDED_HOURS
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.results import (
+    ColdCompaction,
     ColdMove,
     Finding,
     Holdings,
@@ -99,14 +101,30 @@ class ColdOptions:
     """Which items become cold, and where their rows go.
 
     These are the items whose time in the column `by` is before `before`, which is aware. `catalog` is the URL of a catalog of
-    Iceberg tables. `tables` has the schema of the views for people. `step` is called before each step with its name; an
-    exception from it ends the move, as a crash would.
+    Iceberg tables. `tables` has the schema of the views for people. `dry_run` only counts. `step` is called before each step
+    with its name; an exception from it ends the move, as a crash would.
     """
 
     by: str
     before: datetime
     catalog: str
     tables: WarehouseOptions = DEFAULTS
+    dry_run: bool = False
+    step: Callable[[str], None] = _no_step
+
+
+@dataclass(frozen=True)
+class CompactOptions:
+    """How the Iceberg tables of a table's cold rows, in the catalog of this URL, are compacted.
+
+    Rows are taken away that were found to be superseded at least `after` ago, so that no query that still runs needs them.
+    `dry_run` only counts. `now` is aware, and by default it is now. `step` is as in ColdOptions.
+    """
+
+    catalog: str
+    after: timedelta = timedelta(hours=SUPERSEDED_HOURS)
+    dry_run: bool = False
+    now: datetime | None = None
     step: Callable[[str], None] = _no_step
 
 
@@ -209,6 +227,14 @@ class Warehouse(Protocol):
 
         An item is hot or cold as a whole, and in a view it is shown once at every moment. What a crashed move left is not
         shown, and the next one takes it away. Raises WarehouseError where the warehouse has no cold tier.
+        """
+        ...
+
+    def compact_cold(self, root: str, options: CompactOptions) -> ColdCompaction:
+        """Takes superseded rows out of the Iceberg tables of cold rows, and writes few files in the place of many small ones.
+
+        Views show the same before, after and meanwhile. What a crash leaves is done by the next compaction. Raises
+        WarehouseError where the warehouse has no cold tier.
         """
         ...
 

@@ -8,8 +8,8 @@ from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.protocol import PLAIN, ColdOptions, LiveTable, LoadOptions
-from ddb_assets.warehouse.results import ColdMove, LoadResult, Refreshed, TailResult
+from ddb_assets.warehouse.protocol import PLAIN, ColdOptions, CompactOptions, LiveTable, LoadOptions
+from ddb_assets.warehouse.results import ColdCompaction, ColdMove, LoadResult, Refreshed, TailResult
 
 NO_OWN_STREAMS = (
     "stream {stream} has `tail: materialized_view`, and only Redshift reads streams itself: take `tail` out of the tables' "
@@ -47,6 +47,10 @@ class NoColdTier:
     """For a warehouse whose rows all stay where they are."""
 
     def move_cold(self, root: str, options: ColdOptions) -> ColdMove:  # noqa: ARG002 -- see the protocol
+        """Raises WarehouseError."""
+        raise WarehouseError(NO_COLD_TIER.format(root=root))
+
+    def compact_cold(self, root: str, options: CompactOptions) -> ColdCompaction:  # noqa: ARG002
         """Raises WarehouseError."""
         raise WarehouseError(NO_COLD_TIER.format(root=root))
 

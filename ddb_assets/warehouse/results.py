@@ -224,7 +224,7 @@ class ColdMove:
     items that are cold now. `kept` counts items that are old enough and stay, as a value of theirs is too long for a cold row,
     `changed` those that changed while they were moved. `lost` counts cold items without a row in the Iceberg table: somebody
     has deleted it. `bytes` and `snapshots` are of the Iceberg tables that got rows; `tables` names all by relation. `move`
-    is None if there was nothing to move.
+    is None if there was nothing to move, or if it was only counted: then `rows` are those that would move.
     """
 
     move: int | None
@@ -238,6 +238,25 @@ class ColdMove:
     bytes: int = 0
     snapshots: dict[str, int] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdCompaction:
+    """What a compaction of cold rows did.
+
+    All but the last two are by relation: the names of the Iceberg tables, none without cold rows; the rows that were taken
+    away; the files that were written again, and how many they are now, with their bytes. `superseded` counts the items whose
+    rows wait, as they were found too short a time ago; of a dry run, all that are superseded.
+    """
+
+    tables: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    files_before: dict[str, int] = field(default_factory=dict)
+    files_after: dict[str, int] = field(default_factory=dict)
+    bytes_before: dict[str, int] = field(default_factory=dict)
+    bytes_after: dict[str, int] = field(default_factory=dict)
+    superseded: int = 0
     seconds: float = 0.0
 
 

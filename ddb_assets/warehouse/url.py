@@ -27,6 +27,12 @@ def in_iceberg(url: str) -> bool:
     return found is not None and found.iceberg_tables
 
 
+def has_cold_tier(url: str) -> bool:
+    """Whether old rows can move from the warehouse of this URL to Iceberg tables."""
+    found = adapter_or_none(url)
+    return found is not None and found.cold_tier
+
+
 def warehouse_place(url: str, schema: str) -> str:
     """Which warehouse a URL names, without user and options: a file, or a server or catalog with database and schema."""
     adapter = adapter_of(url)

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 from pydantic import Field
 
+from ddb_assets.contract.retain import boundary
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
@@ -30,11 +31,6 @@ class ColdConfig(dg.Config):
     days: int = Field(
         default=0, ge=0, description="rows older than so many days move; by default what the contract says"
     )
-
-
-def boundary(days: int, now: datetime) -> datetime:
-    """The beginning of the day (UTC) that was so many days ago."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 def cold_asset(table: Table, address: str) -> dg.AssetsDefinition:

@@ -8,7 +8,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.shared import WAREHOUSE
-from ddb_assets.warehouse.url import in_iceberg
+from ddb_assets.warehouse.url import has_cold_tier, in_iceberg
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
@@ -51,7 +51,12 @@ def stages(table: Table) -> tuple[Stage, ...]:
 def upkeep(table: Table) -> tuple[Stage, ...]:
     """The stage of the upkeep of its Iceberg tables; none if it has none."""
     loaded = in_iceberg(WAREHOUSE.address) and table.source != "stream"
-    return ("upkeep",) if keeps_changes(table) or loaded else ()
+    return ("upkeep",) if keeps_changes(table) or loaded or has_cold_tables(table, WAREHOUSE.address) else ()
+
+
+def has_cold_tables(table: Table, address: str) -> bool:
+    """Whether rows of the table move from the warehouse of this URL to Iceberg tables."""
+    return table.warehouse.retain is not None and has_cold_tier(address)
 
 
 def whole_stages(table: Table) -> tuple[Stage, ...]:

@@ -1,12 +1,12 @@
 """`iceberg/<table>_upkeep`: the Iceberg tables of one table are kept small in files and snapshots (`iceberg/upkeep.py`).
 
-These are its tables of changes, and the tables of the warehouse if that is in Iceberg. Its numbers are plotted by Dagster. What
-is deleted is only said, until the run's configuration asks for it.
+These are its tables of changes, those of its cold rows, and the tables of the warehouse if that is in Iceberg. Its numbers are
+plotted by Dagster. What is deleted is only said, until the run's configuration asks for it.
 """
 
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.chosen import keeps_changes
-from ddb_assets.changes.names import DAY, changes_name
+from ddb_assets.changes.names import changes_name
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
@@ -27,9 +27,13 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.shared import WAREHOUSE
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.protocol import CompactOptions
+from ddb_assets.warehouse.results import ColdCompaction
 from ddb_assets.warehouse.url import in_iceberg
+from ddb_assets.windows.table_assets import has_cold_tables
 
 if TYPE_CHECKING:
     from pyiceberg.table import Table as IcebergTable
@@ -57,11 +61,14 @@ class Kept:
     expired: int
     orphans: int
     orphan_bytes: int
+    taken_away: int = 0
 
 
 def upkeep_asset(table: Table) -> dg.AssetsDefinition:
     """The asset of a table's Iceberg tables."""
-    stage: Stage = "changes" if keeps_changes(table) else "warehouse"
+    stage: Stage = (
+        "changes" if keeps_changes(table) else "cold" if has_cold_tables(table, WAREHOUSE.address) else "warehouse"
+    )
     spec = metadata.asset_spec(
         "upkeep",
         table,
@@ -81,6 +88,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with explained_failure():
             done: list[Kept] = []
+            superseded = None
             if keeps_changes(table):
                 names = [changes_name(name) for name in relations(table).values()]
                 done += _upkeep(ddb_aws, ddb_iceberg.address(ddb_lake), names, config, days=True)
@@ -88,14 +96,39 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
                 with open_warehouse(ddb_warehouse.address, aws=ddb_aws.clients) as warehouse:
                     names = list(warehouse.holdings(table.name).tables)  # and finishes a load that was broken off
                 done += _upkeep(ddb_aws, ddb_warehouse.address, names, config, days=False)
+            if has_cold_tables(table, ddb_warehouse.address):
+                compacted = _compacted(table, ddb_aws, ddb_warehouse.address, ddb_iceberg.address(ddb_lake), config)
+                superseded = compacted.superseded
+                done += _cold(ddb_aws, ddb_iceberg.address(ddb_lake), compacted, config)
         for one in done:
             context.log.info(
                 f"{one.name}: {one.written_again} files {'would be' if config.dry_run else 'were'} written again, "
                 f"{one.expired} snapshots expired, {one.orphans} orphan files deleted"
             )
-        return dg.MaterializeResult(asset_key=spec.key, metadata=_facts(done, config))
+        return dg.MaterializeResult(asset_key=spec.key, metadata=_facts(done, config, superseded))
 
     return upkeep
+
+
+def _compacted(table: Table, aws: AWSResource, address: str, catalog: str, config: UpkeepConfig) -> ColdCompaction:
+    """Takes superseded rows out of the Iceberg tables of cold rows, which needs the warehouse: it knows which ones are."""
+    clients, label = aws.clients, f"ddb_assets {table.name} upkeep"
+    with open_warehouse(address, storage=clients.storage(), aws=clients, label=label) as warehouse:
+        return warehouse.compact_cold(table.name, CompactOptions(catalog=catalog, dry_run=config.dry_run))
+
+
+def _cold(aws: AWSResource, url: str, compacted: ColdCompaction, config: UpkeepConfig) -> list[Kept]:
+    """The rest of the upkeep of the tables of cold rows."""
+    relations = {name: relation for relation, name in compacted.tables.items()}
+    kept = _upkeep(aws, url, [name.rpartition(".")[2] for name in relations], config, days=False)
+    return [
+        replace(
+            one,
+            written_again=compacted.files_before.get(relations[one.name], 0),
+            taken_away=compacted.rows.get(relations[one.name], 0),
+        )
+        for one in kept
+    ]
 
 
 def _upkeep(aws: AWSResource, url: str, names: list[str], config: UpkeepConfig, *, days: bool) -> list[Kept]:
@@ -134,7 +167,7 @@ def _kept(
     now = datetime.now(UTC)
     again = sum(map(len, upkeep.scattered(table, now.date()).values())) if days else 0
     if again and not config.dry_run:
-        again, _ = upkeep.compact(table, DAY, now.date())
+        again, _ = upkeep.compact(table, now.date())
     old = upkeep.expirable(table, now - timedelta(days=config.snapshot_days), snapshots)
     if not config.dry_run:
         upkeep.expire(table, old)
@@ -145,7 +178,7 @@ def _kept(
     return Kept(name, upkeep.size(table), again, len(old), len(lost), sum(entry.size for entry in lost))
 
 
-def _facts(done: list[Kept], config: UpkeepConfig) -> metadata.Metadata:
+def _facts(done: list[Kept], config: UpkeepConfig, superseded: int | None) -> metadata.Metadata:
     numbers = {
         "rows": sum(one.size.rows for one in done),
         "files": sum(one.size.files for one in done),
@@ -157,6 +190,8 @@ def _facts(done: list[Kept], config: UpkeepConfig) -> metadata.Metadata:
         "orphan_files": sum(one.orphans for one in done),
         "orphan_bytes": sum(one.orphan_bytes for one in done),
     }
+    if superseded is not None:
+        numbers |= {"cold_rows_taken_away": sum(one.taken_away for one in done), "cold_items_superseded": superseded}
     facts: metadata.Metadata = {name: dg.MetadataValue.int(number) for name, number in numbers.items()}
     facts["dry_run"] = dg.MetadataValue.bool(config.dry_run)
     facts[metadata.SUMMARY] = metadata.markdown(

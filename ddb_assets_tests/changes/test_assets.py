@@ -14,7 +14,7 @@ from ddb_assets.changes.chosen import keeps_changes
 from ddb_assets.changes.read import read_changes
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Stage
-from ddb_assets.contract.table import Table
+from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.orchestration import metadata
@@ -154,6 +154,14 @@ def test_a_warehouse_in_iceberg_has_upkeep_too(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv(WAREHOUSE, "iceberg://glue/lake?location=s3://bucket")
     assert keys(Table(table="Orders")) == {"iceberg/orders_upkeep"}
     assert keys(Table.model_validate({"table": "Orders", "source": "stream", "stream": "s"})) == set()
+
+
+def test_cold_rows_have_upkeep_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    retained = Table(table="Orders", warehouse=WarehouseOptions(retain="400 days by created"))
+    monkeypatch.setenv(WAREHOUSE, "redshift://loader@host/dev")
+    assert keys(retained) == {"iceberg/orders_upkeep"}
+    monkeypatch.setenv(WAREHOUSE, "duckdb:////tmp/w.duckdb")
+    assert keys(retained) == set()
 
 
 def test_a_table_of_a_stream_alone_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

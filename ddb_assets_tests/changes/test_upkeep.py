@@ -51,11 +51,11 @@ def test_small_files_of_past_days_become_one(log: Log, tmp_path: Path) -> None:
     before, rows = log.files(), log.rows()
     assert {day: len(files) for day, files in scattered(log.table(), TODAY).items()} == {date(2026, 3, 1): 6}
     table = log.table()
-    assert compact(table, DAY, TODAY) == (6, 1)
+    assert compact(table, TODAY) == (6, 1)
     assert len(log.files()) == 2
     assert len(log.files() & before) == 1  # that of the day that is not over
     assert log.rows() == rows
-    assert (size(table).rows, size(table).small, compact(table, DAY, TODAY)) == (7, 2, (0, 0))
+    assert (size(table).rows, size(table).small, compact(table, TODAY)) == (7, 2, (0, 0))
     source = Source(tmp_path / "again")
     source.put(12, "key 12", "new")
     assert not log.append(source.window(12, 13))["orders"].applied  # its rows say so
@@ -67,7 +67,7 @@ def test_files_that_would_not_become_fewer_are_left_as_they_are(log: Log, monkey
     """Else upkeep would write them again each time."""
     monkeypatch.setattr(writing, "FILE_BYTES", 1)
     table, before, snapshots = log.table(), log.files(), log.snapshots()
-    assert compact(table, DAY, TODAY) == (0, 0)
+    assert compact(table, TODAY) == (0, 0)
     assert (log.files(), log.snapshots()) == (before, snapshots)
     assert {str(path) for path in Path(table.location()).rglob("*.parquet")} == before
 
@@ -87,7 +87,7 @@ def test_a_landing_that_comes_first_wins_over_compaction(
 
     monkeypatch.setattr(SqlCatalog, "commit_table", later)
     with pytest.raises(Exception, match="has changed"):
-        compact(table, DAY, TODAY)
+        compact(table, TODAY)
     assert len(log.rows()) == rows + 1
     on_disk = {str(path) for path in tmp_path.rglob("orders__changes/data/**/*.parquet")}
     assert on_disk == log.files()
@@ -113,6 +113,19 @@ def test_old_snapshots_expire_but_not_the_current_one_nor_those_that_a_ledger_li
     assert log.rows() == rows
 
 
+def test_a_snapshot_that_was_current_until_now_stays_although_it_is_old(log: Log) -> None:
+    """Whoever reads it began before compaction took its place, and needs its files."""
+    table = log.table()
+    current = table.current_snapshot()
+    assert current is not None
+    compact(table, TODAY)
+    since = datetime.fromtimestamp(current.timestamp_ms / 1000, UTC) + timedelta(milliseconds=1)
+    old = expirable(table, since, ())
+    assert old
+    assert current.snapshot_id not in old
+    assert current.snapshot_id in expirable(table, LATER, ())
+
+
 def aged(path: Path, days: int = 10) -> None:
     then = (datetime.now(UTC) - timedelta(days=days)).timestamp()
     os.utime(path, (then, then))
@@ -132,7 +145,7 @@ def test_only_old_files_that_nothing_names_are_orphans(log: Log, tmp_path: Path)
     aged(old)
     aged(beside)
     assert [entry.uri for entry in orphans(table, Storage(), limit)] == [str(old)]
-    compact(table, DAY, TODAY)
+    compact(table, TODAY)
     expire(table, expirable(table, LATER, ()))
     for path in place.rglob("*"):
         if path.is_file() and path != young:

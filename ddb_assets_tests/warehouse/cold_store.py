@@ -1,19 +1,24 @@
 """A table with a cold tier: its history with ages and values of all types, and a Redshift that reads Iceberg tables."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from pyiceberg.table import Table
+
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.iceberg.catalog import open_catalog
+from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.protocol import ColdOptions
+from ddb_assets.warehouse.protocol import ColdOptions, CompactOptions
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.warehouse import RedshiftWarehouse
-from ddb_assets.warehouse.results import ColdMove
+from ddb_assets.warehouse.results import ColdCompaction, ColdMove
 from ddb_assets_tests.support.engines import read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE,
@@ -153,6 +158,23 @@ class ColdStore:
         given: dict[str, Any] = {"by": "created", "before": BASE - timedelta(days=days), "catalog": self.catalog}
         options = ColdOptions(**given | {"tables": WarehouseOptions(views=views)} | more)
         return RedshiftWarehouse(engine).move_cold("orders", options)
+
+    def compact(self, engine: RedshiftEngine, *, hours: int = 0, **more: Any) -> ColdCompaction:
+        """Takes away what was found to be superseded so many hours ago, or now."""
+        options = CompactOptions(catalog=self.catalog, after=timedelta(hours=hours), **more)
+        return RedshiftWarehouse(engine).compact_cold("orders", options)
+
+    def stored(self, name: str = "orders__cold") -> list[tuple[str, int]]:
+        """Key and move of every row of an Iceberg table, shown or not."""
+        with self.table(name) as table:
+            rows = table.scan(selected_fields=("order_id", "_ddb_move")).to_arrow().to_pylist()
+        return sorted((row["order_id"], row["_ddb_move"]) for row in rows)
+
+    @contextmanager
+    def table(self, name: str = "orders__cold") -> Iterator[Table]:
+        """An Iceberg table of cold rows."""
+        with open_catalog(self.catalog, self.aws) as catalog:
+            yield catalog.load_table((CatalogUrl.parse(self.catalog).namespace, name))
 
 
 def hot(engine: RedshiftEngine) -> set[str]:

@@ -9,7 +9,6 @@ import pytest
 from ddb_assets.contract.report import Column, Hidden
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.iceberg import writing
-from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
@@ -23,6 +22,7 @@ from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.windows.cold_assets import cold_asset
+from ddb_assets.windows.upkeep_assets import upkeep_asset
 from ddb_assets_tests.support.engines import read, select, tables
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore, cold, every_value, hot, shown
@@ -107,14 +107,6 @@ def stopping(*at: str) -> Callable[[str], None]:
     return step
 
 
-def iceberg_rows(store: ColdStore, name: str = "orders__cold") -> list[tuple[str, int]]:
-    """Key and move of every row of an Iceberg table, shown or not."""
-    with open_catalog(store.catalog, store.aws) as catalog:
-        table = catalog.load_table((store.catalog.split("/")[3].partition("?")[0], name))
-        rows = table.scan(selected_fields=("order_id", "_ddb_move")).to_arrow().to_pylist()
-    return sorted((row["order_id"], row["_ddb_move"]) for row in rows)
-
-
 def test_changes_of_cold_items(store: ColdStore, engine: RedshiftEngine, aged: AgedSource) -> None:
     """An update brings an item back, a delete removes it for ever, and the next move takes what is old again."""
     aged.put(11, "a", "501 second", "z")
@@ -145,9 +137,8 @@ def test_a_large_move_is_written_in_pieces(
         source.put(1, key, "500 first", "x")
     load(engine, source.full(10))
     done = store.move(engine)
-    assert (done.rows, len(iceberg_rows(store))) == ({"orders": 4, "orders__lines": 4}, 4)
-    with open_catalog(store.catalog, store.aws) as catalog:
-        table = catalog.load_table((store.catalog.split("/")[3].partition("?")[0], "orders__cold"))
+    assert (done.rows, len(store.stored())) == ({"orders": 4, "orders__lines": 4}, 4)
+    with store.table() as table:
         assert len(list(table.scan().plan_files())) == 2
         assert len(table.snapshots()) == 1
     consistent(engine, source, 10)
@@ -239,8 +230,8 @@ def test_a_move_that_crashes_is_begun_again(store: ColdStore, engine: RedshiftEn
     consistent(engine, aged, time + 10)
     assert cold(engine) == set("abcd")
     # the last of the crashed moves had committed: what changed since is superseded, not abandoned
-    assert [key for key, _ in iceberg_rows(store)] == ["a", "b", "c", "d", "d", "gone at committed"]
-    assert {move for _, move in iceberg_rows(store, "orders__lines__cold")} == {1, len(STEPS), len(STEPS) + 1}
+    assert [key for key, _ in store.stored()] == ["a", "b", "c", "d", "d", "gone at committed"]
+    assert {move for _, move in store.stored("orders__lines__cold")} == {1, len(STEPS), len(STEPS) + 1}
 
 
 @pytest.mark.slow
@@ -546,14 +537,16 @@ def test_the_asset_moves_rows_and_says_so(
     contract = Table(table="Orders", warehouse=WarehouseOptions(retain="400 days by created"))
     url = f"{store.server.url}?sslmode=disable&staging=s3://staging/copy"
 
-    def materialized(address: str) -> dg.ExecuteInProcessResult:
+    def materialized(address: str, **config: bool) -> dg.ExecuteInProcessResult:
         resources = {
             "ddb_aws": AWSResource(endpoint=sandbox.endpoint_url, region="us-east-1"),
             "ddb_iceberg": IcebergTarget(url=store.catalog),
             "ddb_lake": Lake(uri=f"s3://{BUCKET}/lake"),
             "ddb_warehouse": WarehouseTarget(url=address),
         }
-        return dg.materialize([cold_asset(contract, address)], resources=resources, raise_on_error=False)
+        asset = upkeep_asset(contract) if config else cold_asset(contract, address)
+        run_config = {"ops": {"iceberg__orders_upkeep": {"config": config}}} if config else None
+        return dg.materialize([asset], resources=resources, run_config=run_config, raise_on_error=False)
 
     done = materialized(url)
     (event,) = done.asset_materializations_for_node("cold__orders_cold")
@@ -563,8 +556,12 @@ def test_the_asset_moves_rows_and_says_so(
     assert (shown_facts["dagster/table_name"], shown_facts["dagster/row_count"]) == ("dev.public.orders_all", 1)
     assert [check.passed for check in done.get_asset_check_evaluations()] == [True]
     consistent(engine, source, 10)
-    with open_catalog(store.catalog, store.aws) as catalog:
-        catalog.load_table((store.catalog.split("/")[3].partition("?")[0], "orders__cold")).delete("order_id = 'a'")
+    (kept_event,) = materialized(url, dry_run=False).get_asset_materialization_events()
+    kept = {name: value.value for name, value in kept_event.materialization.metadata.items()}
+    names = ("rows", "files", "snapshots", "cold_rows_taken_away", "cold_items_superseded")
+    assert [kept[name] for name in names] == [2, 2, 2, 0, 0]
+    with store.table() as table:
+        table.delete("order_id = 'a'")
     (check,) = materialized(url).get_asset_check_evaluations()
     assert (check.passed, check.metadata["without_a_row"].value) == (False, 1)
     failed = materialized(f"duckdb:///{tmp_path}/x.duckdb")

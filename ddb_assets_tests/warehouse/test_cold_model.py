@@ -1,4 +1,4 @@
-"""Random histories of loads and moves: after every step the view shows what the loads so far say, each item once.
+"""Random histories of loads, moves and compactions: after every step the view shows what the loads so far say, each item once.
 
 What the loads say is computed here from nothing but the histories: of every key the newest write that a window names, or the
 newest full export, which also says which keys are not there.
@@ -19,13 +19,14 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.inspection import differing
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.support.engines import read, wipe
+from ddb_assets_tests.support.engines import read, select, wipe
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore, cold, hot, is_old, shown
 from ddb_assets_tests.warehouse.exports import Item
 
 KEYS = "abcdef"
+COMPACTION = ("note", "rewrite orders", "rewrite orders__lines", "forget", "done")
 STEPS = ("unload", "write orders__lines", "show", "commit", "committing", "committed")
 
 writes = st.lists(
@@ -36,7 +37,9 @@ writes = st.lists(
     max_size=4,
     unique_by=lambda write: write[0],
 )
-actions = st.sampled_from(["window", "window", "held", "late", "again", "full", "old full", "move", "move", *STEPS])
+actions = st.sampled_from(
+    ["window", "window", "held", "late", "again", "full", "old full", "move", "move", *STEPS, "compact", *COMPACTION]
+)
 histories = st.lists(st.tuples(writes, actions), min_size=6, max_size=9)
 
 Written = tuple[str, tuple[str, int] | None]
@@ -92,6 +95,8 @@ class Shop:
         elif action in STEPS:
             with pytest.raises(StopError) if self.would_move(action) else nullcontext():
                 self.store.move(self.engine, step=stopping(action))
+        elif action == "compact" or action in COMPACTION:
+            self.compact(action)
         elif action == "full":
             window = self.window()
             if self.fulls:
@@ -113,6 +118,24 @@ class Shop:
             self.windows.append(made_window)
             self.load_window(made_window)
 
+    def compact(self, action: str) -> None:
+        """Only rows of cold keys stay, and those of moves that did not end."""
+        if not self.store.compact(self.engine, dry_run=True).tables:
+            assert not self.tiered or not cold(self.engine)
+            return
+        with nullcontext() if action == "compact" else pytest.raises(StopError):
+            self.store.compact(self.engine, step=stopping(action))
+        if action == "compact":
+            ended = "SELECT _ddb_move FROM _ddb_moves__orders WHERE moved_at IS NOT NULL"
+            moves = {move for (move,) in select(self.engine, ended)}
+            rows = [key for key, move in self.store.stored() if move in moves]
+            assert sorted(rows) == sorted(cold(self.engine))
+
+    @property
+    def tiered(self) -> bool:
+        """Whether a move has come as far as to make the views."""
+        return self.engine.standing(TableName("public", "orders_all")) is not None
+
     def would_move(self, action: str) -> bool:
         hot_ones = read(self.engine)
         return action == "unload" or any(is_old(item) for item in hot_ones.values())
@@ -129,10 +152,9 @@ class Shop:
 
     def check(self) -> None:
         expected = self.expected()
-        tiered = self.engine.standing(TableName("public", "orders_all")) is not None
-        assert (shown(self.engine) if tiered else read(self.engine)) == expected
+        assert (shown(self.engine) if self.tiered else read(self.engine)) == expected
         assert differing(self.engine, "public", "orders") == {}
-        if tiered:
+        if self.tiered:
             assert not hot(self.engine) & cold(self.engine)
             assert hot(self.engine) | cold(self.engine) == expected.keys()
 
@@ -160,7 +182,7 @@ def test_whatever_happens_every_item_is_shown_once(
         shop = Shop(cold_engine, store, Path(folder))
         shop.write([("a", ("500", 2)), ("b", ("500", 1)), ("c", ("399", 1)), ("d", ("401 huge", 1))])
         shop.act("full")
-        for written, action in [*history, ([], "move")]:
+        for written, action in [*history, ([], "move"), ([], "compact")]:
             shop.write(written)
             shop.act(action)
             shop.check()

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.commands.shared import FOLDER, json_option
-from ddb_assets.iceberg.url import ICEBERG_FORM
-from ddb_assets.settings import ICEBERG, LAKE, METRICS, WAREHOUSE
+from ddb_assets.cli.commands.shared import FOLDER, iceberg_option, json_option
+from ddb_assets.settings import LAKE, METRICS, WAREHOUSE
 from ddb_assets.warehouse.adapters import FORMS
 
 
@@ -33,13 +32,7 @@ from ddb_assets.warehouse.adapters import FORMS
     metavar="URL",
     help=f"{FORMS}. It says how the process logs in.",
 )
-@click.option(
-    "--iceberg",
-    envvar=ICEBERG,
-    show_envvar=True,
-    metavar="URL",
-    help=f"The catalog of Iceberg tables: {ICEBERG_FORM}.",
-)
+@iceberg_option()
 @click.option(
     "--name",
     default="ddb-assets",

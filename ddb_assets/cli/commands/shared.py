@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from ddb_assets.settings import LAKE, WAREHOUSE
+from ddb_assets.iceberg.url import ICEBERG_FORM
+from ddb_assets.settings import ICEBERG, LAKE, WAREHOUSE
 from ddb_assets.warehouse.adapters import FORMS
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -16,6 +17,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 warehouse_option = click.option(
     "--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS
 )
+
+
+def iceberg_option(*, required: bool = False) -> Callable[..., Any]:
+    """The option that names the catalog of Iceberg tables."""
+    return click.option(
+        "--iceberg",
+        required=required,
+        envvar=ICEBERG,
+        show_envvar=True,
+        metavar="URL",
+        help=f"The catalog of Iceberg tables: {ICEBERG_FORM}.",
+    )
 
 
 def source_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,6 +24,7 @@ class DuckDB:
     scheme = "duckdb"
     form = FORM
     iceberg_tables = False
+    cold_tier = False
 
     def local_file(self, url: str) -> Path | None:
         """The database's file."""

@@ -21,6 +21,7 @@ class Redshift:
     scheme = "redshift"
     form = FORM
     iceberg_tables = False
+    cold_tier = True
 
     def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
         """It is a server."""

@@ -16,6 +16,7 @@ from ddb_assets.warehouse.sql.engine import Layout, SqlEngine
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
 from ddb_assets.warehouse.sql.read_history import filled
 from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.tables import GONE_SINCE
 from ddb_assets.warehouse.sql.views import check_free, of_history
 
 VERSION = "_ddb_version"
@@ -109,6 +110,7 @@ def _marks(schema: str, root: str, relations: set[str], *, itself: bool) -> dict
         statements.cold(table).name: MOVE,
         statements.moves(table).name: "begun_at",
         statements.cold_fields(table).name: cold.FIELDS_MARK,
+        statements.cold_gone(table).name: GONE_SINCE,
         ledger(schema, root).name: "sequence",
     }
 

@@ -152,6 +152,11 @@ def moves(root: TableName) -> TableName:
     return TableName(root.schema, f"_ddb_moves__{root.name}")
 
 
+def cold_gone(root: TableName) -> TableName:
+    """The table of the cold rows that are superseded and not taken away yet."""
+    return TableName(root.schema, f"_ddb_cold_gone__{root.name}")
+
+
 def cold_fields(root: TableName) -> TableName:
     """The table that says which field of an Iceberg table has the values of which column."""
     return TableName(root.schema, f"_ddb_cold_fields__{root.name}")

@@ -171,6 +171,10 @@ def prepare(
     return Tables(root, tuple(children), undeclared, stones, stone_types, unread, cold)
 
 
+GONE_SINCE = "gone_since"
+"""In the table of superseded cold rows: when a compaction has found that a row is superseded."""
+
+
 def cold_columns(keys: Mapping[str, SqlType], version: str) -> dict[str, SqlType]:
     """The columns of the table of cold keys."""
     return {**keys, version: SqlType("BIGINT"), MOVE: SqlType("BIGINT")}

@@ -9,7 +9,7 @@ from ddb_assets.warehouse.sql import cold, ddl, ledger, statements
 from ddb_assets.warehouse.sql.engine import NOTHING, SqlEngine
 from ddb_assets.warehouse.sql.read_history import filled
 from ddb_assets.warehouse.sql.statements import TableName
-from ddb_assets.warehouse.sql.tables import cold_columns, evolve
+from ddb_assets.warehouse.sql.tables import GONE_SINCE, cold_columns, evolve
 
 VERSION = "_ddb_version"
 
@@ -57,3 +57,18 @@ def provide(engine: SqlEngine, root: TableName) -> Hot:
             seen=layout,
         )
     return hot
+
+
+def provide_gone(engine: SqlEngine, hot: Hot) -> None:
+    """The table of superseded cold rows, created if it is not there; made again if the keys have got other types.
+
+    What it knew is found again then, and waits again.
+    """
+    table, types = statements.cold_gone(hot.root), hot.types[hot.root.name]
+    columns = cold_columns({name: types[name] for name in hot.keys}, VERSION) | {GONE_SINCE: SqlType("TIMESTAMP")}
+    seen = engine.layouts(str(hot.root.schema), [table.name]).get(table.name, NOTHING)
+    other = any(name in seen.types and seen.types[name].name != kind.name for name, kind in columns.items())
+    if GONE_SINCE in seen.types and other:
+        engine.execute(statements.drop(table))
+        seen = NOTHING
+    evolve(engine, table, columns, mark=GONE_SINCE, lock=statements.tombstones(hot.root), seen=seen)

@@ -1,8 +1,9 @@
 """The Iceberg tables of cold rows: one for each relation, with a field for each column and the number of the move.
 
 The comment of a field says which column it has the values of, and the column's type. A column that gets a type of another
-kind gets another field. Rows are appended, in one commit for each move, and never changed. The rows of a move are
-files of their own, so they can be taken away again without reading any others. `iceberg/writing.py` writes the files.
+kind gets another field. Rows are appended, in one commit for each move. The rows of a move are files of their own until it
+has ended, so they can be taken away again without reading any others. `compaction.py` takes superseded rows away.
+`iceberg/writing.py` writes the files.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -56,13 +57,7 @@ def provide(
             schema = pa.schema([*map(_arrow, made), pa.field(MOVE, pa.int64(), metadata={b"doc": _MOVE_DOC.encode()})])
             table = catalog.create_table(identifier, schema, location=location_of(url, name), properties=properties)
             return table, tuple(made)
-        table = catalog.load_table(identifier)
-        # guard: Iceberg tables of others
-        if table.properties.get(OWNER) != owner:
-            raise IcebergError(
-                f"{url.namespace}.{name} in {url} is not the table of the cold rows of {owner}: drop it or rename it, or name "
-                "another catalog or namespace"
-            )
+        table = find(catalog, url, name, owner)
         fields = _fields(table)
         lacking = [
             Field(column, _free(column, {*types, *(one.name for one in fields)}, fields), kind)
@@ -73,6 +68,19 @@ def provide(
             with table.update_schema() as change:
                 change.union_by_name(pa.schema([*map(_arrow, lacking)]))
         return table, (*fields, *lacking)
+
+
+def find(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table":
+    """The Iceberg table of a relation as it is now. Raises IcebergError for one that is not `owner`'s, or not there."""
+    with translated(f"the Iceberg table {name} in {url}"):
+        table = catalog.load_table((url.namespace, name))
+    # guard: Iceberg tables of others
+    if table.properties.get(OWNER) != owner:
+        raise IcebergError(
+            f"{url.namespace}.{name} in {url} is not the table of the cold rows of {owner}: drop it or rename it, or name "
+            "another catalog or namespace"
+        )
+    return table
 
 
 def write(

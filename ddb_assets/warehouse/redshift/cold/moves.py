@@ -49,12 +49,11 @@ def begin(engine: SqlEngine, root: TableName, by: str, before: datetime) -> Move
     """Within a transaction that holds the lock of loads: a new move. Earlier ones that run are given up."""
     place, keys = statements.moves(root), statements.cold(root)
     newest = max(number(engine, Statement(f"SELECT COALESCE(MAX({MOVE}), 0) FROM {table}")) for table in (place, keys))
-    known = engine.fetch(Statement(f"SELECT MAX(owner) FROM {place}"))[0][0]
-    owner = str(known) if known else uuid.uuid4().hex
-    values = (newest + 1, _now(), by, timestamp_value(before), owner)
+    whose = owner(engine, root) or uuid.uuid4().hex
+    values = (newest + 1, _now(), by, timestamp_value(before), whose)
     names = f"{MOVE}, begun_at, by_column, moved_before, owner"
     engine.execute(Statement(f"INSERT INTO {place} ({names}) VALUES (?, ?, ?, ?, ?)", values))
-    return Move(newest + 1, owner)
+    return Move(newest + 1, whose)
 
 
 def check_newest(engine: SqlEngine, root: TableName, move: int) -> None:
@@ -77,6 +76,25 @@ def abandoned(engine: SqlEngine, root: TableName, move: int) -> list[int]:
         )
     )
     return [cast("int", one) for (one,) in found]
+
+
+@dataclass(frozen=True)
+class Open:
+    """The moves that have begun and not ended, and the newest one of all; later ones may begin at any time."""
+
+    newest: int
+    unended: tuple[int, ...]
+
+
+def open_ones(engine: SqlEngine, root: TableName) -> Open:
+    """Those of now."""
+    newest = number(engine, Statement(f"SELECT COALESCE(MAX({MOVE}), 0) FROM {statements.moves(root)}"))
+    return Open(newest, tuple(abandoned(engine, root, newest + 1)))
+
+
+def owner(engine: SqlEngine, root: TableName) -> str:
+    """The name of a table's cold tier; empty if no move has begun."""
+    return str(engine.fetch(Statement(f"SELECT MAX(owner) FROM {statements.moves(root)}"))[0][0] or "")
 
 
 def end(engine: SqlEngine, root: TableName, move: int, rows: Mapping[str, int], size: int) -> None:
