@@ -1,6 +1,6 @@
 """A table with a cold tier: its history with ages and values of all types, and a Redshift that reads Iceberg tables."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,10 +25,13 @@ from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
     EXTRA,
+    HASH,
     INDEX,
     KEY,
     LINE,
     NOTE,
+    NOTHING,
+    OLD_HASH,
     VERSION,
     Item,
     Source,
@@ -70,16 +73,17 @@ class AgedSource(Source):
         incremental: bool,
         unread: Collection[str] = (),
         unkeyed: Collection[str] = (),
+        old: Mapping[str, Item | None] = NOTHING,
         **more: object,
     ) -> Report:
-        more.pop("old", None)  # old images are for histories
         self.made += 1
         folder = self.folder / str(self.made)
         rows = [row for row in every if row[0] not in {*unread, *unkeyed}]
         missed = [{"order_id": key, "_ddb_version": BASE_MICROS + time} for key, time, _ in every if key in unread]
         flag = (DELETED,) if incremental else ()
+        hashes = () if not self.hashed else (HASH, OLD_HASH) if incremental else (HASH,)
         added = tuple(column for column, _ in self.extra)
-        root = relation("orders", (KEY, NOTE, VERSION, *flag, *TYPED, *added, EXTRA))
+        root = relation("orders", (KEY, NOTE, VERSION, *flag, *TYPED, *added, EXTRA, *hashes))
         child = relation("orders__lines", (KEY, INDEX, LINE, VERSION, EXTRA), ("lines",))
         root_rows = [
             {
@@ -87,6 +91,8 @@ class AgedSource(Source):
                 "note": item and item.note,
                 "_ddb_version": BASE_MICROS + time,
                 "_ddb_deleted": item is None,
+                "_ddb_hash": item and item.hash,
+                "_ddb_old_hash": (before := old.get(key)) and before.hash,
                 **(typed(key, item) if item else {}),
                 **{column.name: value(key, item) for column, value in self.extra if item},
             }

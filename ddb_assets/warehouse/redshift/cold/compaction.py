@@ -112,7 +112,7 @@ def _rewrite(table: "Table", gone: Taken, cold_table: "ColdTable", open_: moves.
     few = small(ended)
     if len(few) >= AT_LEAST:
         chosen += [task for task in few if task not in chosen]
-    chosen.sort(key=partial(_first_move, table))
+    chosen.sort(key=partial(iceberg_tables.bounds, table))  # so that rows stay in the order in which they became cold
     return rewrite(table, chosen, COMPACTION, without=partial(gone.without, table=cold_table), expected=expected)
 
 
@@ -126,15 +126,6 @@ def _has_any(table: "Table", task: "FileScanTask", gone: Taken, cold_table: "Col
 
     found = batches(table, [task], gone.fields(cold_table))
     return any(gone.without(batch, cold_table).num_rows < batch.num_rows for batch in found)
-
-
-def _first_move(table: "Table", task: "FileScanTask") -> int:
-    """The lowest number of a move in a file, so that rows stay in the order in which they have become cold."""
-    from pyiceberg.conversions import from_bytes
-    from pyiceberg.types import LongType
-
-    bound = (task.file.lower_bounds or {}).get(table.schema().find_field(MOVE).field_id)
-    return int(from_bytes(LongType(), bound)) if bound else 0
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from ddb_assets.warehouse.sql.cold import Field
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
-    from pyiceberg.table import Table
+    from pyiceberg.table import FileScanTask, Table
 
 OWNER = f"{PREFIX}cold-rows-of"
 """The table property with the table of the warehouse that the cold rows are of."""
@@ -81,6 +81,28 @@ def find(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table":
             "another catalog or namespace"
         )
     return table
+
+
+def newest_move(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> int:
+    """The highest number of a move in a relation's Iceberg table, as its metadata says; 0 without a table or rows.
+
+    Raises IcebergError for a table that is not `owner`'s.
+    """
+    with translated(f"the Iceberg table {name} in {url}"):
+        if not catalog.table_exists((url.namespace, name)):
+            return 0
+        table = find(catalog, url, name, owner)
+        return max((bounds(table, task)[1] for task in table.scan().plan_files()), default=0)
+
+
+def bounds(table: "Table", task: "FileScanTask") -> tuple[int, int]:
+    """The lowest and the highest number of a move in a file, as its metadata says."""
+    from pyiceberg.conversions import from_bytes
+    from pyiceberg.types import LongType
+
+    field = table.schema().find_field(MOVE).field_id
+    lowest, highest = task.file.lower_bounds[field], task.file.upper_bounds[field]
+    return int(from_bytes(LongType(), lowest)), int(from_bytes(LongType(), highest))
 
 
 def write(

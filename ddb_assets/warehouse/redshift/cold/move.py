@@ -57,9 +57,13 @@ def move(engine: RedshiftEngine, schema: str, root: str, options: ColdOptions) -
     hot = provide(engine, TableName(schema, root))
     check_time(hot, options.by)
     place = external_schema(engine, schema, url)
+    with open_catalog(url, engine.aws) as catalog:
+        stored = iceberg_tables.newest_move(
+            catalog, url, cold_name(root), f"{moves.owner(engine, hot.root)} {hot.root}"
+        )
     options.step("begin")
     with engine.transaction(statements.tombstones(hot.root)):
-        this = moves.begin(engine, hot.root, options.by, options.before)
+        this = moves.begin(engine, hot.root, options.by, options.before, stored)
     one = _Move(engine, hot, options, this, url, place)
     return replace(one.run(), seconds=time.monotonic() - began)
 

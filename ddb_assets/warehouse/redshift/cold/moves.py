@@ -45,10 +45,16 @@ class Move:
         return f"{self.owner}-{number or self.number:06}"
 
 
-def begin(engine: SqlEngine, root: TableName, by: str, before: datetime) -> Move:
-    """Within a transaction that holds the lock of loads: a new move. Earlier ones that run are given up."""
+def begin(engine: SqlEngine, root: TableName, by: str, before: datetime, stored: int) -> Move:
+    """Within a transaction that holds the lock of loads: a new move. Earlier ones that run are given up.
+
+    `stored` is the highest number in the Iceberg tables, which know moves that a warehouse restored from a backup does not.
+    """
     place, keys = statements.moves(root), statements.cold(root)
-    newest = max(number(engine, Statement(f"SELECT COALESCE(MAX({MOVE}), 0) FROM {table}")) for table in (place, keys))
+    known = [number(engine, Statement(f"SELECT COALESCE(MAX({MOVE}), 0) FROM {table}")) for table in (place, keys)]
+    # guard: numbers of moves that a backup does not know
+    known.append(stored)
+    newest = max(known)
     whose = owner(engine, root) or uuid.uuid4().hex
     values = (newest + 1, _now(), by, timestamp_value(before), whose)
     names = f"{MOVE}, begun_at, by_column, moved_before, owner"

@@ -1,5 +1,7 @@
 """Which cold rows are superseded: those of moves that have ended, and that no cold key counts any more.
 
+Of a move that the table of moves does not know, the warehouse was restored from a backup since: it has ended too.
+
 A row that is superseded stays so for ever: a key comes back to the cold keys only with the number of another move. A query
 that began before the row was superseded may still need it, so it is first only noted, with the time, in
 `_ddb_cold_gone__<root>`; what was noted long enough ago can be taken away.
@@ -96,11 +98,12 @@ class Superseded:
     def _found(self, more: str = "") -> str:
         """FROM and WHERE of the superseded rows of the root."""
         keys, moves, table = statements.cold(self.hot.root), statements.moves(self.hot.root), self.root.table
+        begun = f"{table.column(MOVE)} <= (SELECT MAX({MOVE}) FROM {moves})"
         # guard: rows of moves that have not ended
-        ended = f"({moves.column('moved_at')} IS NOT NULL)"
+        ended = f"({moves.column('moved_at')} IS NOT NULL OR {moves.column(MOVE)} IS NULL AND {begun})"
         return (
-            f"FROM {table} INNER JOIN {moves} ON {table.column(MOVE)} = {moves.column(MOVE)} AND {ended} "
-            f"LEFT JOIN {keys} ON {self._same(self._rows(keys), keys)} {more} WHERE {keys.column(MOVE)} IS NULL"
+            f"FROM {table} LEFT JOIN {moves} ON {table.column(MOVE)} = {moves.column(MOVE)} "
+            f"LEFT JOIN {keys} ON {self._same(self._rows(keys), keys)} {more} WHERE {keys.column(MOVE)} IS NULL AND {ended}"
         )
 
 
