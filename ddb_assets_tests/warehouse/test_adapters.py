@@ -24,6 +24,7 @@ class Elsewhere:
     scheme = "elsewhere"
     form = "elsewhere://HOST/DATABASE"
     iceberg_tables = False
+    cold_tier = False
 
     def local_file(self, url: str) -> Path | None:
         return None
