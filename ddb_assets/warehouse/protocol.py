@@ -31,6 +31,7 @@ from ddb_assets.warehouse.results import (
     LoadResult,
     Recorded,
     Refreshed,
+    Rehearsal,
     TailResult,
 )
 
@@ -176,6 +177,13 @@ class Warehouse(Protocol):
 
         Raises LoadError, with the tables as they were, for what `guards.py` refuses, for tables that are not this table's
         own, and for numbers that do not add up.
+        """
+        ...
+
+    def rehearse(self, report: Report, options: LoadOptions = PLAIN, *, streamed: bool = False) -> Rehearsal:
+        """What `load` would do to tables and views before rows come, or `load_stream` if the table is `streamed`.
+
+        Raises LoadError for what that would refuse without looking at rows of the export. Nothing is changed.
         """
         ...
 

@@ -1,8 +1,10 @@
 """What a warehouse answers: what a load did, what its ledger knows, and what is in its tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.coverage import Coverage
 from ddb_assets.streams.position import Gap, Position
 
@@ -76,6 +78,20 @@ class LoadResult(LoadCounts):
     healed: int | None = None
     stream_missed: int | None = None
     history: HistoryResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """What a load would do before the rows of its export come.
+
+    `statements` are those on tables, views and rows that are there, in order; `before` and `after` the columns of the tables
+    of its relations. `remarks` are those that the load would make about old rows.
+    """
+
+    statements: tuple[str, ...]
+    before: dict[str, Mapping[str, SqlType]]
+    after: dict[str, Mapping[str, SqlType]]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

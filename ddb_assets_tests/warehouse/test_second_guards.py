@@ -119,15 +119,15 @@ def test_columns_that_another_load_changed_are_looked_at_again(
 
 def commit_after_preparing(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch, other: Report) -> None:
     """The next load prepares its tables. Then the other export is loaded before it continues."""
-    waiting = [other]
+    waiting, prepare = [other], tables.prepare
 
     def then_loaded(*args: Any, **more: Any) -> tables.Tables:
-        prepared = tables.prepare(*args, **more)
+        prepared = prepare(*args, **more)
         if waiting:
             load(warehouse, waiting.pop(), max_quarantined=1)
         return prepared
 
-    monkeypatch.setattr("ddb_assets.warehouse.sql.load.prepare", then_loaded)
+    monkeypatch.setattr(tables, "prepare", then_loaded)
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
 
 

@@ -19,7 +19,7 @@ from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import Holdings, LoadResult, TailResult
-from ddb_assets.warehouse.sql import load, tables, tail
+from ddb_assets.warehouse.sql import load, preparing, tables, tail
 from ddb_assets.warehouse.sql.engine import Standing
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
@@ -385,7 +385,7 @@ def test_a_list_that_the_stream_brings_meanwhile_is_forgotten_too(
         return mirrored
 
     existing = tail.existing
-    monkeypatch.setattr(load, "existing", then_streamed)
+    monkeypatch.setattr(preparing, "existing", then_streamed)
     monkeypatch.setattr(load, "RETRIES", (0.0,))
     streamed.opened.load(streamed.source.window(10, HOUR))
     assert select(streamed.warehouse, "SELECT COUNT(*) FROM _ddb_tail__orders__tags") == [(0,)]
@@ -395,12 +395,13 @@ def test_a_tail_that_is_made_meanwhile_forgets_too(streamed: Streamed, monkeypat
     waiting: list[Change] = [("a", 20, Item("never written"))]
 
     def then_streamed(*args: Any, **more: Any) -> Any:
-        prepared = tables.prepare(*args, **more)
+        prepared = prepare(*args, **more)
         if waiting:
             streamed.claim(waiting.pop())
         return prepared
 
-    monkeypatch.setattr(load, "prepare", then_streamed)
+    prepare = tables.prepare
+    monkeypatch.setattr(tables, "prepare", then_streamed)
     monkeypatch.setattr(load, "RETRIES", (0.0,))
     streamed.opened.load(streamed.source.window(10, HOUR))
     assert streamed.live() == read(streamed.warehouse)

@@ -57,6 +57,12 @@ def layouts(rows: Rows, database: str, schema: str, names: Collection[str]) -> d
     return {table: _layout([column for _, *column in columns]) for table, columns in groupby(found, itemgetter(0))}
 
 
+def without_length(kind: SqlType) -> SqlType:
+    """See `SqlEngine.catalog_type`."""
+    sizes = {"VARCHAR": MAX_VARCHAR, "VARBYTE": MAX_VARBYTE}
+    return SqlType(kind.name, sizes[kind.name]) if kind.name in sizes else kind
+
+
 def _layout(columns: Sequence[Sequence[str]]) -> Layout:
     """Of columns with name and type."""
     types: dict[str, SqlType] = {}

@@ -210,6 +210,10 @@ class DuckDBEngine:
         """The table's columns of types that loads make."""
         return dict(self.layout(table).types)
 
+    def catalog_type(self, kind: SqlType) -> SqlType:
+        """The same, with the largest size for texts and bytes."""
+        return catalog.without_length(kind)
+
     def keys(self, table: TableName) -> Keys:  # noqa: ARG002 -- rows lie as they come
         """No keys, because DuckDB has none."""
         return Keys()

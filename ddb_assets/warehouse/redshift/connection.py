@@ -226,6 +226,10 @@ class RedshiftEngine:
         """The table's columns of types that loads make."""
         return dict(self.layout(table).types)
 
+    def catalog_type(self, kind: SqlType) -> SqlType:
+        """The same."""
+        return kind
+
     def keys(self, table: TableName) -> Keys:
         """How the table is distributed and sorted."""
         return catalog.keys(self, table, self._schema(table))

@@ -137,6 +137,10 @@ class SqlEngine(Protocol):
         """Those of its columns that a load can fill, in order."""
         ...
 
+    def catalog_type(self, kind: SqlType) -> SqlType:
+        """What the catalog will say of a column that is created with this type."""
+        ...
+
     def keys(self, table: TableName) -> Keys:
         """How the table is distributed and sorted."""
         ...

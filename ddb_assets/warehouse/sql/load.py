@@ -1,7 +1,8 @@
 """Loads one export into the warehouse: the order of the steps, the guards, and the counts that must add up.
 
-The merge of rows is in `merge.py` (or `soft_delete.py`), the statements in `statements.py`, DDL in `tables.py`, the record of
-loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections in the engines.
+What comes before the transaction is in `preparing.py`, the merge of rows in `merge.py` (or `soft_delete.py`), the statements
+in `statements.py`, the record of loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections in the
+engines.
 
 For every key the tables hold the newest known write. Each row and each tombstone carries its version, the time of the
 write, and a newer version always wins. A full export of time T0 gives the state of every key at T0, present or absent; a
@@ -33,36 +34,23 @@ from typing import TypeVar, cast
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
-from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
+from ddb_assets.warehouse.guards import check_quarantine
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import cold, history_state, ledgers, settled, statements, versions
-from ddb_assets.warehouse.sql.dropped import check_present
+from ddb_assets.warehouse.sql import history_state, ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
-from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
-from ddb_assets.warehouse.sql.history_views import show_history
+from ddb_assets.warehouse.sql.hiding import hide
 from ddb_assets.warehouse.sql.ledger import forget, record
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
-from ddb_assets.warehouse.sql.ownership import check_owned
-from ddb_assets.warehouse.sql.read_history import read_history
+from ddb_assets.warehouse.sql.preparing import is_applied, known_of, prepare
 from ddb_assets.warehouse.sql.settling import begin, settle
 from ddb_assets.warehouse.sql.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql.staging import stage
 from ddb_assets.warehouse.sql.statements import TableName
-from ddb_assets.warehouse.sql.tables import (
-    Tables,
-    check_unchanged,
-    check_unread,
-    look,
-    prepare,
-    provide_schema,
-    remembers_unread,
-)
-from ddb_assets.warehouse.sql.tail import existing
+from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, check_unread
 from ddb_assets.warehouse.sql.unread import mark_stale
 from ddb_assets.warehouse.sql.version_retention import forget_old
-from ddb_assets.warehouse.sql.views import free, show
 from ddb_assets.warehouse.times import end, start
 
 logger = logging.getLogger(__name__)
@@ -132,61 +120,22 @@ def _load(
     how: LoadOptions,
 ) -> LoadResult:
     started = time.monotonic()
-    chain = how.chain_of(report.name)
-    # guard: a table starts over with all its items
-    if how.restart:
-        check_restart(report, chain)
-    check_report(report)
-    provide_schema(engine, schema)
-    ledgers.provide(engine, schema, report.root.name)
-    with engine.reading():
-        known = _known(engine, schema, report, how)
-        there = look(engine, schema, report, known)
-        lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
-        # guard: an export that the history lacks
-        again = how.force or lacking or versions.lacks(engine, schema, report, how)
-        if _is_applied(report, known, again):
-            return _unchanged(engine, schema, report, known)
-        check_owned(engine, schema, report, known, there)
-    root = TableName(schema, report.root.name)
-    read_by_warehouse = statements.settled(root).name in there
-    streamed = not read_by_warehouse and not there.keys().isdisjoint(
-        {statements.streams(root).name, statements.tail(root).name}
-    )
-    tailed = streamed or read_by_warehouse
-    cold.check_alone(root, there, streamed=tailed, soft_delete=how.soft_delete)
-    tier = cold.read(engine, root, there)
-    if tier and not how.restart:
-        cold.check_types(engine, tier, report, chain)
-    history, whole = how.history is not None, tier is not None
-    views = free(engine, schema, report.relations, how.tables, tail=tailed, history=history, cold=whole)
-    tables = prepare(
-        engine,
-        schema,
-        report,
-        known,
-        there,
-        soft_delete=how.soft_delete,
-        unreadable=remembers_unread(report, known),
-        options=how.tables,
-    )
-    prepare_hiding(engine, tables.root.table, report, there)
-    tail = existing(engine, tables, report, there, how.tables) if streamed else None
-    if not read_by_warehouse:  # else the views are made when the stream is read
-        show(engine, views, tables, tail, how.tables, tier)
-    kept = versions.prepare(engine, tables, report, there, how)
-    show_history(engine, views, kept, tables, how.tables)
+    ready = prepare(engine, report, schema, how)
+    if isinstance(ready, History):
+        return _unchanged(engine, schema, report, ready)
+    known, tables, tail, kept = ready.known, ready.tables, ready.tail, ready.kept
+    root = tables.root.table
     with engine.transaction(tables.tombstones):
         # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
         # guard: ledger asked again under the lock
-        known = _known(engine, schema, report, how)  # again: another load may have committed while DDL ran
-        if _is_applied(report, known, again):
+        known = known_of(engine, schema, report, how)  # again: another load may have committed while DDL ran
+        if is_applied(report, known, again=ready.again):
             return _unchanged(engine, schema, report, known)
         check_unread(tables, report, known)
         # guard: a tail that was made meanwhile
-        check_unchanged(engine, tables, {*known.columns, *(() if streamed else [statements.streams(root).name])})
-        covered = begin(engine, tables, tail, report, restart=how.restart) if streamed else None
+        check_unchanged(engine, tables, {*known.columns, *(() if ready.streamed else [statements.streams(root).name])})
+        covered = begin(engine, tables, tail, report, restart=how.restart) if ready.streamed else None
         if how.restart:
             start_over(engine, schema, report, tables)
         remarks = hide(engine, tables, tail, report)
@@ -203,7 +152,7 @@ def _load(
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         # guard: ledger row in the transaction
         engine.execute(record(schema, report, result, forgotten))
-        if read_by_warehouse:
+        if ready.read_by_warehouse:
             # guard: the limit moves with the load
             settled.move(engine, root)
         if tail:
@@ -224,15 +173,6 @@ def expect(engine: SqlEngine, tables: Tables, report: Report, *, soft_delete: bo
     engine.expect(tables.root, named, start(report) if report.is_full else None)
 
 
-def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> History:
-    """What the ledger knows. Raises LoadError for an export that cannot be merged with the tables."""
-    known = read_history(engine, schema, report)
-    if how.restart:
-        known = known.started_over()
-    refuse(report, known, how.chain_of(report.name))
-    return known
-
-
 def start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations and the tables beside them, and the table's ledger rows."""
     root = tables.root.table
@@ -244,12 +184,6 @@ def start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) -
     for table in (root, *(table for table, _ in tables.below), tables.tombstones, *present):
         engine.execute(statements.delete_all(table))
     engine.execute(forget(schema, report))
-
-
-def _is_applied(report: Report, known: History, again: bool) -> bool:
-    # guard: digest
-    # guard: an export is applied once
-    return known.applied is not None and known.digest == report.digest and not again
 
 
 def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -> LoadResult:

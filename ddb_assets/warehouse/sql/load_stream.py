@@ -15,6 +15,7 @@ longer. It does not enter.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -56,30 +57,9 @@ def load_stream(
 def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: LoadOptions) -> LoadResult:
     started = time.monotonic()
     root = TableName(schema, report.root.name)
-    provide_schema(engine, schema)
-    ledgers.provide(engine, schema, root.name)
-    known = read_history(engine, schema, report)
-    there = look(engine, schema, report, known)
-    if not how.restart:
-        check_present(engine, schema, report, known, there, how.chain_of(report.name))
-    check_owned(engine, schema, report, known, there)
-    cold.check_alone(root, there, streamed=True, soft_delete=False)
-    streams.provide(engine, root, there)
-    if _before(engine, root, report, moved, how) is None:
+    tables = prepare_stream(engine, report, schema, how, lambda: _before(engine, root, report, moved, how) is None)
+    if tables is None:
         return _unchanged(engine, schema, report)
-    found = views.free(engine, schema, report.relations, how.tables, tail=False)
-    tables = prepare(
-        engine,
-        schema,
-        report,
-        known,
-        there,
-        soft_delete=how.soft_delete,
-        unreadable=bool(report.missed) or statements.unread(root).name in there,
-        options=how.tables,
-    )
-    prepare_hiding(engine, root, report, there)
-    views.show(engine, found, tables, None, how.tables)
     with engine.transaction(tables.tombstones):
         ledgers.claim(engine, schema, root.name)
         before = _before(engine, root, report, moved, how)  # again: another load may have committed while DDL ran
@@ -88,8 +68,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
         known, said = before
         check_unchanged(engine, tables, known.columns)
         if how.restart:
-            start_over(engine, schema, report, tables)
-            tail.start_over(engine, root, streams.read(engine, root).relations)
+            start_over_stream(engine, schema, report, tables)
         result = _apply(engine, tables, report, known, how)
         result = replace(result, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         ledger.record_stream(
@@ -103,17 +82,71 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     return result
 
 
+def prepare_stream(
+    engine: SqlEngine,
+    report: Report,
+    schema: str,
+    how: LoadOptions,
+    is_done: Callable[[], bool] | None = None,
+) -> Tables | None:
+    """Creates what is missing, as `preparing.py` does for an export. None if the records are applied already.
+
+    `is_done` asks for that, and refuses what cannot be loaded.
+    """
+    root = TableName(schema, report.root.name)
+    provide_schema(engine, schema)
+    ledgers.provide(engine, schema, root.name)
+    known = read_history(engine, schema, report)
+    there = look(engine, schema, report, known)
+    if not how.restart:
+        check_present(engine, schema, report, known, there, how.chain_of(report.name))
+    check_owned(engine, schema, report, known, there)
+    cold.check_alone(root, there, streamed=True, soft_delete=False)
+    streams.provide(engine, root, there)
+    if is_done is None:
+        _asked(engine, root, report, how)
+    elif is_done():
+        return None
+    found = views.free(engine, schema, report.relations, how.tables, tail=False)
+    tables = prepare(
+        engine,
+        schema,
+        report,
+        known,
+        there,
+        soft_delete=how.soft_delete,
+        unreadable=bool(report.missed) or statements.unread(root).name in there,
+        options=how.tables,
+    )
+    prepare_hiding(engine, root, report, there)
+    views.show(engine, found, tables, None, how.tables)
+    return tables
+
+
+def start_over_stream(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
+    """Deletes every row, and the positions with them."""
+    start_over(engine, schema, report, tables)
+    root = tables.root.table
+    tail.start_over(engine, root, streams.read(engine, root).relations)
+
+
 def _before(
     engine: SqlEngine, root: TableName, report: Report, moved: Moved, how: LoadOptions
 ) -> tuple[History, Streams] | None:
     """What the ledger and the positions say before the records are applied; None if they are applied already."""
+    known, said = _asked(engine, root, report, how)
+    return None if streams.is_done(said.position(moved.stream), moved) else (known, said)
+
+
+def _asked(engine: SqlEngine, root: TableName, report: Report, how: LoadOptions) -> tuple[History, Streams]:
+    """What the ledger and the positions say. Raises LoadError for records that do not fit the table."""
     known = read_history(engine, str(root.schema), report)
     if how.restart:
         known, said = known.started_over(), streams.NONE
     else:
         said = streams.read(engine, root)
     refuse_stream(report, known, how.chain_of(report.name), tailed=bool(said.relations))
-    return None if streams.is_done(said.position(moved.stream), moved) else (known, said)
+    return known, said
 
 
 def _unchanged(engine: SqlEngine, schema: str, report: Report) -> LoadResult:

@@ -18,6 +18,7 @@ from ddb_assets.warehouse.results import (
     Inspection,
     LoadResult,
     Recorded,
+    Rehearsal,
     TailResult,
 )
 from ddb_assets.warehouse.sql.engine import SqlEngine
@@ -55,6 +56,12 @@ class SqlWarehouse(NoOwnStreams, NoColdTier):
     def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
         """Applies the export in one transaction."""
         return load(self._engine, report, options)
+
+    def rehearse(self, report: Report, options: LoadOptions = PLAIN, *, streamed: bool = False) -> Rehearsal:
+        """Takes the steps of the load with an engine that only notes statements."""
+        from ddb_assets.warehouse.sql.rehearsal import rehearse
+
+        return rehearse(self._engine, report, options, streamed=streamed)
 
     def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
         """Applies the records in one transaction with the position."""
