@@ -34,6 +34,7 @@ COMMANDS = (
     "history",
     "cold",
     "job",
+    "plan",
     "status",
     "recover",
     "check-warehouse",

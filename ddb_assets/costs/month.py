@@ -7,7 +7,7 @@ it wakes up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ddb_assets.contract.table import Table
@@ -84,23 +84,32 @@ def per_month(table: Table) -> int:
     return 0 if table.source == "stream" else round(MONTH / table.windows.length)
 
 
-def _reads(table: Table, known: Known, prices: Prices) -> list[Line]:
-    number, export_gb = per_month(table), prices.dynamodb.export_gb
-    full = known.size_bytes / GB * export_gb
-    if table.source == "stream":
-        return []
+def all_items(table: Table, known: Known, prices: Prices) -> Line:
+    """What it costs to bring all items once: a full export, or a scan."""
     if table.source == "scan":
         units = -(-known.size_bytes // 4096) * (1 if table.scan.consistent else 0.5)
-        usd = number * units / 1e6 * prices.dynamodb.million_reads if known.on_demand else 0.0
-        how = f"{number:,} scans of {units:,.0f} read units"
-        return [Line("scans", usd, how if known.on_demand else f"{how}, from the capacity that is provisioned")]
+        how = f"{units:,.0f} read units"
+        if known.on_demand:
+            return Line("scan", units / 1e6 * prices.dynamodb.million_reads, how, once=True)
+        return Line("scan", 0.0, f"{how}, from the capacity that is provisioned", once=True)
+    size = known.size_bytes
+    return Line("full export", size / GB * prices.dynamodb.export_gb, f"a full export of {_gb(size)}", once=True)
+
+
+def _reads(table: Table, known: Known, prices: Prices) -> list[Line]:
+    number, export_gb = per_month(table), prices.dynamodb.export_gb
+    if table.source == "stream":
+        return []
+    full = all_items(table, known, prices)
+    if table.source == "scan":
+        return [Line("scans", number * full.usd, f"{number:,} scans of {full.how}")]
     if table.load == "replace":
-        return [Line("full exports", number * full, f"{number:,} of {_gb(known.size_bytes)}")]
+        return [Line("full exports", number * full.usd, f"{number:,} of {_gb(known.size_bytes)}")]
     seen = [max(size, LEAST_BILLED) for size in known.window_bytes]
     average = sum(seen) / len(seen) if seen else LEAST_BILLED
     how = f"as the last {len(seen)}" if seen else "the least; how much changes is not known yet"
     return [
-        Line("initial load", full, f"a full export of {_gb(known.size_bytes)}", once=True),
+        replace(full, what="initial load"),
         Line("windows", number * average / GB * export_gb, f"{number:,} of {_gb(average)}, {how}"),
     ]
 

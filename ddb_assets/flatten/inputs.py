@@ -4,6 +4,8 @@ other.
 These decide the rows. Wherever the same inputs are flattened, in one process or in many tasks, the rows are the same.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ddb_assets.contract.identity import Identity
@@ -15,11 +17,15 @@ from ddb_assets.flatten.infer import agreed, decided, extend
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Rules
 from ddb_assets.flatten.same_columns import ordered_as, same_columns
-from ddb_assets.flatten.schema import Schema
+from ddb_assets.flatten.schema import Schema, SchemaError
 from ddb_assets.flatten.schema_store import next_version
 
 ROUNDS = 4
 """How often a schema grows by the same values: what fits no new column is only known once there is that column."""
+
+
+SEE_PLAN = "; `ddb-assets plan --table "
+"""Begins the advice at the end of a refusal."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,16 @@ class Inputs:
         """
         table, key = rules.table, rules.key
         if stored:
-            check_table(stored, export, table)
+            with _advised(table):
+                check_table(stored, export, table)
         last_version, again = stored.version if stored else 0, start is not None
         stored = None if restart else stored
         start = start or (stored and stored.model_copy(update={"changes": ()})) or begun
         identity = Identity.of(table, key, rules.secret, start.id)
         if stored:
-            check_identity(stored, identity, table)
-            check_agreement(stored, table, full=export.kind == "full")
+            with _advised(table):
+                check_identity(stored, identity, table)
+                check_agreement(stored, table, full=export.kind == "full")
         first = agreed(start, table, export.id).model_copy(update={"identity": identity})
         return cls(export, rules, identity, stored, last_version, start, first, again)
 
@@ -86,7 +94,11 @@ class Inputs:
     @property
     def unchanged(self) -> Schema:
         """The final schema if no item has anything new."""
-        return self._extended(self.first, Seen())
+        return self.grown(Seen())
+
+    def grown(self, seen: Seen) -> Schema:
+        """The final schema, without a version yet, if this is what all items have."""
+        return self._extended(self.first, seen)
 
     def final(self, grown: Schema, seen: Seen) -> tuple[Schema, bool]:
         """The schema by what was seen in all items, without a version yet, and whether the rows made so far are of it.
@@ -113,3 +125,12 @@ class Inputs:
         if self.stored and self.stored.root == schema.root and self.identity.matches(self.stored.identity):
             return self.stored
         return next_version(schema, self.last_version)
+
+
+@contextmanager
+def _advised(table: Table) -> Iterator[None]:
+    """Adds to a refusal where to look for all that the change of the contract does."""
+    try:
+        yield
+    except SchemaError as error:
+        raise SchemaError(f"{error}{SEE_PLAN}{table.name}` shows all that this change does") from None

@@ -12,7 +12,14 @@ from typing import Any, cast
 
 import orjson
 
-from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path, number_text
+from ddb_assets.dynamodb.attribute_value import (
+    AttributeValueError,
+    Descriptor,
+    Step,
+    format_path,
+    number_text,
+    parse_path,
+)
 from ddb_assets.flatten.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
@@ -187,5 +194,33 @@ def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
 
 
 def profile_document(export_id: str, seen: Seen) -> bytes:
-    """The content of `profile.json`: an export's id and a row per path."""
-    return orjson.dumps({"export_id": export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)
+    """The content of `profile.json`: an export's id and a row per path, with what `seen_of` needs besides."""
+    below = (here for path, here in seen.walk() if path)
+    rows = [
+        {**row, "forms": dict(here.forms), "width": here.width, "fits_bigint": here.fits_bigint}
+        for row, here in zip(path_rows(seen), below, strict=True)
+    ]
+    return orjson.dumps({"export_id": export_id, "paths": rows}, option=orjson.OPT_INDENT_2)
+
+
+def seen_of(document: bytes) -> Seen | None:
+    """What a `profile.json` says was seen; None for one of an earlier version, which does not say enough.
+
+    Raises ValueError for a document that is none.
+    """
+    seen = Seen()
+    try:
+        for row in orjson.loads(document)["paths"]:
+            if "forms" not in row:
+                return None
+            here = seen
+            for step in parse_path(row["path"]):
+                here = here.elements() if step is None else here.at(step)
+            here.counts = Counter(row["types"])
+            here.counts["NULL"] = round((row["null"] or 0) * row["values"])
+            here.max_bytes, here.example = row["max_bytes"] or 0, row["example"]
+            here.integer_digits, here.scale = row["integer_digits"] or 0, row["scale"] or 0
+            here.forms, here.names, here.fits_bigint = Counter(row["forms"]), row["width"], row["fits_bigint"]
+    except (AttributeValueError, KeyError, TypeError) as error:
+        raise ValueError(f"it is no profile: {error!r}") from error
+    return seen

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ddb_assets.aws.storage import join
+from ddb_assets.aws.storage import MissingFileError, join
 from ddb_assets.contract.model import first_problem
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.schema import Schema, walk
@@ -59,6 +59,13 @@ class SchemaStore:
     def keep_profile(self, table: str, profile: bytes) -> None:
         """Stores the profile of the newest flattened export beside the schema."""
         self.storage.write(join(self.root, table, "profile.json"), profile)
+
+    def profile(self, table: str) -> bytes | None:
+        """The profile of the newest flattened export (`profile.seen_of` reads it); None if there is none."""
+        try:
+            return self.storage.read(join(self.root, table, "profile.json"), most=MAX_BYTES)
+        except MissingFileError:
+            return None
 
     def uri(self, schema: Schema) -> str:
         """The URI of this version."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.coverage import Coverage
+from ddb_assets.contract.identity import Identity
 from ddb_assets.streams.position import Gap, Position
 
 
@@ -85,13 +86,15 @@ class Rehearsal:
     """What a load would do before the rows of its export come.
 
     `statements` are those on tables, views and rows that are there, in order; `before` and `after` the columns of the tables
-    of its relations. `remarks` are those that the load would make about old rows.
+    of its relations. `remarks` are those that the load would make about old rows, and `identity` is that of the rows which
+    the newest load brought; None without one.
     """
 
     statements: tuple[str, ...]
     before: dict[str, Mapping[str, SqlType]]
     after: dict[str, Mapping[str, SqlType]]
     remarks: tuple[str, ...] = ()
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

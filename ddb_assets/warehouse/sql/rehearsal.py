@@ -15,11 +15,12 @@ from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import Rehearsal
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.hiding import hide
-from ddb_assets.warehouse.sql.ledger import LEDGER
+from ddb_assets.warehouse.sql.ledger import LEDGER, TYPES, ledger
 from ddb_assets.warehouse.sql.load import start_over
 from ddb_assets.warehouse.sql.load_stream import prepare_stream, start_over_stream
 from ddb_assets.warehouse.sql.noting import NotingEngine
 from ddb_assets.warehouse.sql.preparing import prepare
+from ddb_assets.warehouse.sql.read_history import read_history
 from ddb_assets.warehouse.sql.settling import begin
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.tables import Tables
@@ -46,6 +47,7 @@ def rehearse(
         before=_columns(engine, schema, names),
         after=_columns(noting, schema, names),
         remarks=remarks,
+        identity=read_history(engine, schema, report).identity if _has_ledger(engine, schema, report) else None,
     )
 
 
@@ -69,6 +71,11 @@ def _of_stream(engine: SqlEngine, report: Report, schema: str, options: LoadOpti
     if options.restart:
         start_over_stream(engine, schema, report, tables)
     return tables, None
+
+
+def _has_ledger(engine: SqlEngine, schema: str, report: Report) -> bool:
+    have = engine.catalog(ledger(schema, report.root.name))
+    return have.keys() >= TYPES.keys()
 
 
 def _check_ledger(engine: SqlEngine, schema: str) -> None:
