@@ -64,8 +64,7 @@ class Inputs:
         """
         table, key = rules.table, rules.key
         if stored:
-            with _advised(table):
-                check_table(stored, export, table)
+            check_table(stored, export, table)
         last_version, again = stored.version if stored else 0, start is not None
         stored = None if restart else stored
         start = start or (stored and stored.model_copy(update={"changes": ()})) or begun
