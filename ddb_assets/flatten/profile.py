@@ -221,6 +221,7 @@ def seen_of(document: bytes) -> Seen | None:
             here.max_bytes, here.example = row["max_bytes"] or 0, row["example"]
             here.integer_digits, here.scale = row["integer_digits"] or 0, row["scale"] or 0
             here.forms, here.names, here.fits_bigint = Counter(row["forms"]), row["width"], row["fits_bigint"]
-    except (AttributeValueError, KeyError, TypeError) as error:
+    except (AttributeValueError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"it is no profile: {error!r}") from error
+    seen.counts["M"] = max((here.total for here in seen.fields.values()), default=0)  # items; each has its key
     return seen

@@ -1,6 +1,7 @@
 """Compares what a rehearsal says with what the load then does: the statements, the columns, and the words of a refusal."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 
@@ -10,68 +11,85 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LoadOptions
-from ddb_assets.warehouse.results import LoadResult, Rehearsal
+from ddb_assets.warehouse.results import Rehearsal
 from ddb_assets.warehouse.sql import load as sql
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.rehearsal import rehearse
 from ddb_assets.warehouse.sql.statements import Statement
 
+CLAIM = "SET sequence = 0 WHERE relation IS NULL"
 OTHERS = ("SELECT", "WITH", "BEGIN", "LOCK", "COMMIT", "SET")
 """Statements that change nothing by themselves."""
-CLAIM = "SET sequence = 0 WHERE relation IS NULL"
+OF_TABLES = ("ALTER", "CREATE TABLE", "CREATE SCHEMA", "CREATE OR REPLACE VIEW", "COMMENT")
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A load that did what its rehearsal had said; `result` is None if both were refused, for the same `reason`."""
-
-    said: Rehearsal | None
-    result: LoadResult | None
-    reason: str = ""
-
-
-def compare(engine: SqlEngine, report: Report, **options: Any) -> Compared:
-    """Rehearses the load of a report without its rows, then loads it."""
+def compare(engine: SqlEngine, report: Report, **options: Any) -> Rehearsal:
+    """Rehearses the load of a report without its rows, then loads it; returns what was said, which is what was done."""
     how = LoadOptions(**options)
-    tables = [relation.name for relation in report.relations]
-    before = content(engine, tables)
-    said, reason = None, ""
-    try:
-        said = rehearse(engine, without_rows(report), how)
-    except LoadError as error:
-        reason = str(error)
-    assert content(engine, tables) == before
-    done: list[Statement] = []
-    execute = engine.execute
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "execute", lambda statement: (done.append(statement), execute(statement))[1])
-        try:
-            result = sql.load(engine, report, how)
-        except LoadError as error:
-            assert str(error) == reason
-            return Compared(None, None, reason)
-    assert said is not None, reason
-    texts = [one.text for one in done if not one.text.startswith(OTHERS) and not one.text.endswith(CLAIM)]
-    noted = [text.partition(" -- ")[0] for text in said.statements]
-    assert texts[: len(noted)] == noted, [pair for pair in zip_longest(texts, noted) if pair[0] != pair[1]][:3]
-    later = texts[len(noted) :]
-    assert not [text for text in later if text.startswith(("ALTER", "CREATE TABLE", "CREATE SCHEMA", "COMMENT"))]
-    assert not [text for text in later if text.startswith("CREATE OR REPLACE VIEW")]
+    before = content(engine, report)
+    said = rehearse(engine, without_rows(report), how)
+    assert content(engine, report) == before
+    with noted(engine) as done:
+        result = sql.load(engine, report, how)
+    check_statements(said, done)
     assert said.remarks == result.remarks
     now = engine.layouts(engine.default_schema, said.after)
-    assert {name: dict(found.types) for name, found in now.items()} == {n: dict(t) for n, t in said.after.items()}
-    assert all(list(now[name].types) == list(said.after[name]) for name in now)
-    return Compared(said, result)
+    assert {name: list(one.types.items()) for name, one in now.items()} == {
+        name: list(types.items()) for name, types in said.after.items()
+    }
+    return said
 
 
-def content(engine: SqlEngine, relations: list[str]) -> tuple[list[str], dict[str, dict[str, SqlType]]]:
-    """The names of all tables, and the columns of these."""
-    schema = engine.default_schema
-    return engine.tables(schema, ""), {name: dict(one.types) for name, one in engine.layouts(schema, relations).items()}
+def refused(engine: SqlEngine, report: Report, **options: Any) -> str:
+    """Why a rehearsal and a load of a report are refused, with the same words."""
+    how = LoadOptions(**options)
+    before = content(engine, report)
+    with pytest.raises(LoadError) as said:
+        rehearse(engine, without_rows(report), how)
+    assert content(engine, report) == before
+    with pytest.raises(LoadError) as done:
+        sql.load(engine, report, how)
+    assert str(said.value) == str(done.value)
+    return str(said.value)
+
+
+def check_statements(said: Rehearsal, done: list[str]) -> None:
+    """The load begins with just the statements that were said, and runs no others on tables and views."""
+    first = [text.partition(" -- ")[0] for text in said.statements]
+    assert done[: len(first)] == first, [pair for pair in zip_longest(done, first) if pair[0] != pair[1]][:3]
+    assert not [text for text in done[len(first) :] if text.startswith(OF_TABLES)]
+
+
+@contextmanager
+def noted(engine: SqlEngine) -> Iterator[list[str]]:
+    """The statements that the engine runs in the block, without those that change nothing."""
+    done: list[str] = []
+    execute = engine.execute
+
+    def noting(statement: Statement) -> None:
+        if not statement.text.startswith(OTHERS) and not statement.text.endswith(CLAIM):
+            done.append(statement.text)
+        execute(statement)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "execute", noting)
+        yield done
+
+
+def content(engine: SqlEngine, report: Report) -> tuple[list[str], dict[str, dict[str, SqlType]]]:
+    """The names of all tables, and the columns of those of the report's relations."""
+    schema, names = engine.default_schema, [relation.name for relation in report.relations]
+    return engine.tables(schema, ""), {name: dict(one.types) for name, one in engine.layouts(schema, names).items()}
 
 
 def without_rows(report: Report) -> Report:
     """The report as it would be of an export of the same columns without items."""
     relations = [relation.with_parts([]) for relation in report.relations]
-    counts = {"items_in_manifest": 0, "lines_read": 0, "rows": {one.name: 0 for one in relations}, "deletes": 0}
-    return report.model_copy(update={**counts, "relations": tuple(relations), "quarantined": 0})
+    counts = {
+        "items_in_manifest": 0,
+        "lines_read": 0,
+        "rows": {one.name: 0 for one in relations},
+        "deletes": 0,
+        "quarantined": 0,
+    }
+    return report.model_copy(update={**counts, "relations": tuple(relations)})

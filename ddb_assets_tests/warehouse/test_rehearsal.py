@@ -7,14 +7,15 @@ import pytest
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Report
 from ddb_assets.contract.table import WarehouseOptions
-from ddb_assets.warehouse.errors import LoadError
-from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.iceberg.connection import IcebergEngine
+from ddb_assets.warehouse.sql.noting import NotingEngine
 from ddb_assets.warehouse.sql.rehearsal import rehearse
-from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.support.engines import AnyEngine, on_duckdb
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.exports import EXTRA, KEY, NOTE, VERSION, Source, at, relation, report, write
-from ddb_assets_tests.warehouse.rehearsing import compare, without_rows
+from ddb_assets_tests.warehouse.exports import EXTRA, KEY, VERSION, Source, at, relation, report, write
+from ddb_assets_tests.warehouse.rehearsing import compare, refused, without_rows
 
 DESIGN = WarehouseOptions(views="people", sortkey=("order_id",))
 
@@ -31,17 +32,14 @@ def column(name: str, kind: str, **more: bool) -> Column:
 
 def test_a_new_table_and_every_kind_of_change(warehouse: AnyEngine, tmp_path: Path) -> None:
     short, wide = KEY.model_copy(update={"type": "VARCHAR(16)"}), KEY.model_copy(update={"type": "VARCHAR(128)"})
-    made = compare(
-        warehouse, export(tmp_path, 1, column("n", "BIGINT"), column("t", "VARCHAR(16)"), key=short), tables=DESIGN
-    )
-    assert made.said and not made.said.before and made.said.after.keys() == {"orders"}
-    again = export(tmp_path, 2, column("n", "BIGINT"), column("t", "VARCHAR(16)"), key=short)
-    nothing = compare(warehouse, again, tables=DESIGN)
-    assert nothing.said and nothing.said.statements == ()
+    first = (column("n", "BIGINT"), column("t", "VARCHAR(16)"))
+    made = compare(warehouse, export(tmp_path, 1, *first, key=short), tables=DESIGN)
+    assert (list(made.before), list(made.after)) == ([], ["orders"])
+    assert compare(warehouse, export(tmp_path, 2, *first, key=short), tables=DESIGN).statements == ()
     more = (column("n", "DECIMAL(38,2)"), column("t", "VARCHAR(600)"), column("j", "SUPER"))
     grown = compare(warehouse, export(tmp_path, 3, *more, key=wide), tables=DESIGN, soft_delete=True)
-    assert grown.said and grown.said.before["orders"] != grown.said.after["orders"]
-    assert {"j", "_ddb_deleted_at"} <= grown.said.after["orders"].keys()
+    assert grown.before["orders"]["n"] != grown.after["orders"]["n"]
+    assert {"j", "_ddb_deleted_at"} <= grown.after["orders"].keys()
 
 
 @on_duckdb
@@ -49,9 +47,9 @@ def test_texts_become_numbers_only_if_none_is_lost(warehouse: AnyEngine, tmp_pat
     compare(warehouse, export(tmp_path, 1, column("n", "VARCHAR(16)")))
     warehouse.execute(Statement('UPDATE "main"."orders" SET n = \'12\''))
     retyped = compare(warehouse, export(tmp_path, 2, column("n", "BIGINT", declared=True)))
-    assert retyped.said and any("_ddb_widened" in text for text in retyped.said.statements)
+    assert any("_ddb_widened" in text for text in retyped.statements)
     warehouse.execute(Statement('UPDATE "main"."orders" SET n = 12'))
-    assert "no type holds the values of both" in compare(warehouse, export(tmp_path, 3, column("n", "BOOLEAN"))).reason
+    assert "no type holds the values of both" in refused(warehouse, export(tmp_path, 3, column("n", "BOOLEAN")))
 
 
 def test_what_is_hidden_and_a_history_and_a_table_that_starts_over(duckdb: AnyEngine, source: Source) -> None:
@@ -60,25 +58,31 @@ def test_what_is_hidden_and_a_history_and_a_table_that_starts_over(duckdb: AnyEn
     load(duckdb, source.full(10))
     masked = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
     hiding = source.window(10, 30).model_copy(update={"hidden": masked})
-    said = compare(duckdb, hiding, history=HistoryOptions()).said
-    assert said and said.remarks[0].startswith("note is hidden now")
+    said = compare(duckdb, hiding, history=HistoryOptions())
+    assert said.remarks[0].startswith("note is hidden now")
     assert any(text.startswith('CREATE OR REPLACE VIEW "main"."orders_history"') for text in said.statements)
-    assert "note must not be seen" in compare(duckdb, source.window(30, 40), history=HistoryOptions()).reason
+    assert "note must not be seen" in refused(duckdb, source.window(30, 40), history=HistoryOptions())
     over = compare(duckdb, source.full(50), restart=True)
-    assert over.said and 'DELETE FROM "main"."_ddb_hidden__orders"' in over.said.statements
+    assert 'DELETE FROM "main"."_ddb_hidden__orders"' in over.statements
 
 
 @on_duckdb
-def test_refusals_are_those_of_the_load(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
-    assert "has no initial load yet" in compare(warehouse, source.window(10, 30)).reason
+def test_refusals_are_those_of_the_load(warehouse: AnyEngine, source: Source) -> None:
+    assert "has no initial load yet" in refused(warehouse, source.window(10, 30))
     load(warehouse, source.full(10))
-    assert "begins before" in compare(warehouse, source.window(5, 30)).reason
+    assert "begins before" in refused(warehouse, source.window(5, 30))
     other = source.full(40, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other")
-    assert "come from" in compare(warehouse, other).reason
+    assert "come from" in refused(warehouse, other)
     warehouse.execute(Statement('ALTER TABLE "main"."orders" DROP COLUMN "note"'))
-    assert "has been dropped since" in compare(warehouse, source.window(10, 30)).reason
+    assert "has been dropped since" in refused(warehouse, source.window(10, 30))
     warehouse.execute(Statement('DROP TABLE "main"."orders"'))
-    assert "is gone, but its ledger says" in compare(warehouse, source.window(10, 30)).reason
+    assert "is gone, but its ledger says" in refused(warehouse, source.window(10, 30))
+
+
+def test_iceberg_tables(iceberg: IcebergEngine, tmp_path: Path) -> None:
+    compare(iceberg, export(tmp_path, 1, column("n", "BIGINT")))
+    grown = compare(iceberg, export(tmp_path, 2, column("n", "DECIMAL(38,2)"), column("j", "SUPER")))
+    assert (grown.before["orders"].keys() ^ grown.after["orders"].keys()) == {"j"}
 
 
 def test_what_is_loaded_already_is_said(duckdb: AnyEngine, source: Source) -> None:
@@ -89,8 +93,12 @@ def test_what_is_loaded_already_is_said(duckdb: AnyEngine, source: Source) -> No
 
 
 def test_the_ledger_of_an_earlier_version_is_said(duckdb: AnyEngine, source: Source) -> None:
-    duckdb.execute(
-        Statement('CREATE TABLE "main"."_ddb_loads" (relation VARCHAR(16), sequence BIGINT, export_id VARCHAR(16))')
-    )
+    columns = "relation VARCHAR(16), sequence BIGINT, export_id VARCHAR(16)"
+    duckdb.execute(Statement(f'CREATE TABLE "main"."_ddb_loads" ({columns})'))
     with pytest.raises(LoadError, match="ledger of an earlier version"):
-        rehearse(duckdb, source.full(10), LoadOptions())
+        rehearse(duckdb, source.full(10))
+
+
+def test_rows_are_not_copied_where_nothing_is_run(duckdb: AnyEngine, source: Source) -> None:
+    with pytest.raises(WarehouseError, match="only noted"):
+        NotingEngine(duckdb).copy(source.full(10).root, TableName(None, "stage"))
