@@ -13,7 +13,7 @@ from ddb_assets.flatten.rules import MaskError
 from ddb_assets.flatten.schema import Schema, SchemaError
 from ddb_assets.planning.upcoming import Kind, Origin, Upcoming, upcoming
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
+from ddb_assets.warehouse.protocol import LoadOptions, Rehearses
 from ddb_assets.warehouse.results import Recorded, Rehearsal
 from ddb_assets.windows.coverage import missing
 
@@ -53,7 +53,7 @@ class Kept:
 
 
 def attempts(
-    table: Table, origin: Origin, kept: Kept, warehouse: Warehouse, now: datetime | None = None
+    table: Table, origin: Origin, kept: Kept, warehouse: Rehearses, now: datetime | None = None
 ) -> list[Attempt]:
     """The loads that were tried; the last one is taken, unless all are refused.
 
@@ -77,7 +77,7 @@ def _ways(table: Table, kept: Kept) -> Iterator[Way]:
     yield "restart"
 
 
-def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Warehouse, now: datetime) -> Attempt:
+def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Rehearses, now: datetime) -> Attempt:
     streamed, restart = table.source == "stream", way == "restart"
     kind: Kind = "records" if streamed else "window" if way == "window" else "full"
     found: Upcoming | None = None

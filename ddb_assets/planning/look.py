@@ -21,8 +21,9 @@ from ddb_assets.status.gather import PATIENCE, asked
 from ddb_assets.status.pictures import Silent
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.protocol import Rehearses
 from ddb_assets.warehouse.results import Recorded
-from ddb_assets.warehouse.url import DUCKDB, local_file
+from ddb_assets.warehouse.url import local_file, warehouse_kind
 
 if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
@@ -52,6 +53,8 @@ def look(aws: "AWS", address: str, schemas: str, table: Table, prices: Prices) -
         return Plan(table, silent=silent)
     try:
         with _opened(aws, address, storage, table) as warehouse:
+            if not isinstance(warehouse, Rehearses):
+                raise WarehouseError("loads into this warehouse cannot be rehearsed, so nothing can be said of them")
             recorded = warehouse.recorded(table.name)
             kept = Kept(stored, None if isinstance(profile, Silent) else profile, recorded)
             origin = _origin(table, None if isinstance(described, Silent) else described, kept)
@@ -87,11 +90,11 @@ def other_names(warehouse: "Warehouse", table: Table, origin: Origin, recorded: 
 
 @contextmanager
 def _opened(aws: "AWS", address: str, storage: "Storage", table: Table) -> "Iterator[Warehouse]":
-    """The warehouse. A DuckDB file that does not exist is an empty warehouse, and is not made."""
+    """The warehouse. A file that does not exist is an empty warehouse, and is not made."""
     file = local_file(address)
     with tempfile.TemporaryDirectory(prefix="ddb_assets-plan-") as folder:
         if file is not None and not file.is_file():
-            address = f"{DUCKDB}{Path(folder, file.name)}"
+            address = f"{warehouse_kind(address)}:///{Path(folder, file.name)}"
         label = f"ddb_assets plan {table.name}"
         with open_warehouse(address, storage=storage, aws=aws, label=label, patience=PATIENCE) as warehouse:
             yield warehouse

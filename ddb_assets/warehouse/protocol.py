@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
@@ -180,13 +180,6 @@ class Warehouse(Protocol):
         """
         ...
 
-    def rehearse(self, report: Report, options: LoadOptions = PLAIN, *, streamed: bool = False) -> Rehearsal:
-        """What `load` would do to tables and views before rows come, or `load_stream` if the table is `streamed`.
-
-        Raises LoadError for what that would refuse without looking at rows of the export. Nothing is changed.
-        """
-        ...
-
     def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
         """Applies records of a stream of changes to the table's tail, and moves the stream's position, both or neither.
 
@@ -294,5 +287,17 @@ class Warehouse(Protocol):
         """Tries whether this warehouse does what loads assume, and removes everything that this creates.
 
         `folder` is for files that the warehouse can read by way of `storage`.
+        """
+        ...
+
+
+@runtime_checkable
+class Rehearses(Protocol):
+    """A warehouse that can say what a load would do. Not every warehouse can."""
+
+    def rehearse(self, report: Report, options: LoadOptions = PLAIN, *, streamed: bool = False) -> Rehearsal:
+        """What `Warehouse.load` would do to tables and views before rows come, or `load_stream` if the table is `streamed`.
+
+        Raises LoadError for what that would refuse without looking at rows of the export. Nothing is changed.
         """
         ...

@@ -18,6 +18,7 @@ from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.planning.oracle import World
 
@@ -183,6 +184,11 @@ def test_a_place_that_does_not_answer_is_no_refusal(place: Place) -> None:
     plan = planned(place, 1)
     assert (plan["next"], plan["refused"]) == (None, [])
     assert "w.duckdb" in plan["not_asked"]["warehouse"]
+
+
+def test_a_warehouse_that_cannot_rehearse_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SqlWarehouse, "rehearse")
+    assert "cannot be rehearsed" in planned(place, 1)["not_asked"]["warehouse"]
 
 
 def test_wrong_calls(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
