@@ -11,6 +11,7 @@ from ddb_assets.flatten.key_type import KeyTypeError
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import MaskError
 from ddb_assets.flatten.schema import Schema, SchemaError
+from ddb_assets.planning.frozen import doubt
 from ddb_assets.planning.upcoming import Kind, Origin, Upcoming, upcoming
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LoadOptions, Rehearses
@@ -94,7 +95,8 @@ def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Rehe
             warehouse.rehearse(found.likely.report, options, streamed=streamed)
     except REFUSALS as error:
         return Attempt(way, upcoming=found, rehearsal=said, doubt=str(error))
-    return Attempt(way, upcoming=found, rehearsal=said)
+    frozen = doubt((found.likely or found).schema, kept.profile, table) if kept.profile else ""
+    return Attempt(way, upcoming=found, rehearsal=said, doubt=frozen)
 
 
 def next_window(table: Table, recorded: Recorded) -> tuple[datetime, datetime] | None:

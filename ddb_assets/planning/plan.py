@@ -159,7 +159,7 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether the next load changes nothing but rows."""
-        found = (self.refused, self.changes, self.columns, self.statements, self.views, self.old_rows, self.unknowns)
+        found = (self.refused, self.changes, self.columns, self.statements, self.old_rows, self.unknowns, self.doubt)
         return bool(self.taken) and not (any(found) or self.other_contract or self.cadence or self.has_no_rows)
 
     @property

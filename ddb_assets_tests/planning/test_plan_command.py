@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,6 @@ from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
-from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.planning.oracle import World
 
@@ -187,7 +187,7 @@ def test_a_place_that_does_not_answer_is_no_refusal(place: Place) -> None:
 
 
 def test_a_warehouse_that_cannot_rehearse_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(SqlWarehouse, "rehearse")
+    monkeypatch.setattr("ddb_assets.planning.look.open_warehouse", lambda *_, **__: nullcontext(object()))
     assert "cannot be rehearsed" in planned(place, 1)["not_asked"]["warehouse"]
 
 
