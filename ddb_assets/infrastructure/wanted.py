@@ -83,7 +83,8 @@ class DeclaredCopy:
 class Login:
     """How the process logs in to Redshift: by a secret, or by IAM to a cluster or a workgroup; all empty: by a password.
 
-    `staging` is the S3 URI of COPY's manifests if they are not beside the parts.
+    To another server (`redshift=False`) only a secret leads. `staging` is the S3 URI of COPY's manifests if they are not
+    beside the parts.
     """
 
     secret: str = ""
@@ -92,6 +93,7 @@ class Login:
     user: str = ""
     database: str = ""
     staging: str = ""
+    redshift: bool = True
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class Wanted:
     @property
     def in_redshift(self) -> bool:
         """Whether the warehouse is Redshift."""
-        return self.options.redshift or self.login is not None
+        return self.options.redshift or (self.login is not None and self.login.redshift)
 
     def place(self, table: Table) -> ExportTarget:
         """Where the exports of a table are written."""
