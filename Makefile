@@ -20,8 +20,8 @@ KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*
 
 .PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint bench clean
 
-demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked. STREAM=1: a stream
-	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift) $(if $(STREAM),--stream)
+demo: $(VENV)/installed-$(if $(filter clickhouse,$(WAREHOUSE)),test,demo)  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift, clickhouse); every count is checked. STREAM=1: a stream
+	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(WAREHOUSE),--$(WAREHOUSE)) $(if $(STREAM),--stream)
 
 # The sandbox's tables are new each time. Exports and loads of the previous tables would break every chain, so the state is
 # deleted too. The port is checked first, because somebody may be using that state if the port is in use.

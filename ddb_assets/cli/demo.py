@@ -21,7 +21,7 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
-from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
+from ddb_assets.cli.sandbox import LAKE_URI, Server, forget_real_account
 from ddb_assets.contract.stages import FULL_CHAIN, Stage, name_of
 from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
@@ -35,6 +35,7 @@ from ddb_assets.windows.table_assets import INITIAL_LOAD
 
 STOP_SECONDS = 30
 LAKE_FOLDER, SANDBOX_FOLDER, MARKER = "lake", "sandbox", "demo.json"
+_NAMES = {"redshift": "Redshift", "clickhouse": "ClickHouse", None: "DuckDB"}
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -42,13 +43,13 @@ class DemoError(DdbAssetsError):
     """The demo failed."""
 
 
-def run(items: int, *, redshift: bool, as_json: bool) -> None:
+def run(items: int, *, warehouse: Server | None, as_json: bool) -> None:
     """Runs the demo and prints what it found. Raises DemoError if the numbers do not add up."""
     state = state_folder()
     _use_local_instance(state)
     with progress_console.status("starting the sandbox") as status, dg.DagsterInstance.get() as instance:
         before = _remembered(instance, state, items)
-        with _sandbox(0 if before else items, state / SANDBOX_FOLDER, redshift) as variables:
+        with _sandbox(0 if before else items, state / SANDBOX_FOLDER, warehouse) as variables:
             os.environ.update(variables)
             aws = AWS()
             if before:
@@ -59,9 +60,9 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
                 status.update("exporting, flattening, loading")
                 source_items = _count(aws)
             result = _materialized(instance, list(source_items), FULL_CHAIN[1:] if before else FULL_CHAIN)
-            with open_warehouse(WarehouseTarget().address) as warehouse:
-                tables = outcomes(result, warehouse, source_items)
-                sampled = sample(warehouse)
+            with open_warehouse(WarehouseTarget().address) as opened:
+                tables = outcomes(result, opened, source_items)
+                sampled = sample(opened)
             good = all(table.reconciles for table in tables)
             if good and not before:
                 keep(aws.storage(), LAKE_URI, state / LAKE_FOLDER)
@@ -70,8 +71,8 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
         answer = {"query": SAMPLE, "columns": SAMPLE_COLUMNS, "rows": sampled}
         print_json({"reconciles": good, "tables": [asdict(table) for table in tables], "sample": answer})
     else:
-        print_outcomes(tables, sampled, "Redshift" if redshift else "DuckDB")
-        if not redshift:
+        print_outcomes(tables, sampled, _NAMES[warehouse])
+        if not warehouse:
             say(f"\nWarehouse: {WarehouseTarget().address}")
         say("\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
     if not good:
@@ -79,7 +80,7 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _sandbox(items: int, folder: Path, redshift: bool) -> Iterator[dict[str, str]]:
+def _sandbox(items: int, folder: Path, warehouse: Server | None) -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own, started by its command. Gives the variables that lead to it."""
     arguments = [
         sys.executable,
@@ -92,7 +93,7 @@ def _sandbox(items: int, folder: Path, redshift: bool) -> Iterator[dict[str, str
         "--state",
         str(folder),
     ]
-    arguments += ["--redshift"] if redshift else []
+    arguments += [f"--{warehouse}"] if warehouse else []
     child = subprocess.Popen(arguments, stdout=subprocess.PIPE)  # noqa: S603 -- our own
     try:
         assert child.stdout  # noqa: S101 -- asked for above

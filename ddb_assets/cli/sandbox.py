@@ -6,9 +6,10 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -19,6 +20,7 @@ from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import AS_OF, LAKE, ROLE, WAREHOUSE
+from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 
 DEMO_START = "DDB_ASSETS_DEMO_START"
@@ -26,8 +28,10 @@ DEMO_START = "DDB_ASSETS_DEMO_START"
 DEMO_STREAM = "DDB_ASSETS_DEMO_STREAM"
 """The stream that the demo's orders write to; their contract reads it."""
 CHANGES_PER_SECOND = 1
+Server = Literal["redshift", "clickhouse"]
+"""A warehouse that can run beside the sandbox."""
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
-REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
+REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD, CLICKHOUSE_PASSWORD)
 """Settings that lead to real accounts and warehouses. Nothing that uses the sandbox may see them."""
 
 
@@ -38,7 +42,7 @@ def run(
     lake: Path | None,
     command_line: tuple[str, ...],
     *,
-    redshift: bool,
+    warehouse: Server | None,
     stream: bool,
     as_json: bool,
 ) -> None:
@@ -47,8 +51,8 @@ def run(
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
         found = environment(sandbox)
-        if redshift:
-            found |= stack.enter_context(redshift_emulator(sandbox))
+        if warehouse:
+            found |= stack.enter_context(SERVERS[warehouse](sandbox))
         if stream:
             demo_stream.open_stream(sandbox)
             orders = sandbox.dynamodb().describe_table(TableName=demo_stream.TABLE)["Table"]["ItemCount"]
@@ -97,6 +101,21 @@ def redshift_emulator(sandbox: Sandbox) -> Iterator[dict[str, str]]:
 
     with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis(), catalog=sandbox.data_catalog()) as server:
         yield {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
+
+
+@contextmanager
+def clickhouse_server(sandbox: Sandbox) -> Iterator[dict[str, str]]:
+    """Runs ClickHouse's engine; gives the variables that lead to it."""
+    from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
+
+    with ClickHouseServer(environment=sandbox.environment()) as server:
+        yield {WAREHOUSE: server.url, CLICKHOUSE_PASSWORD: server.password}
+
+
+SERVERS: Mapping[Server, Callable[[Sandbox], AbstractContextManager[dict[str, str]]]] = {
+    "redshift": redshift_emulator,
+    "clickhouse": clickhouse_server,
+}
 
 
 def _demo_times(sandbox: Sandbox) -> dict[str, str]:

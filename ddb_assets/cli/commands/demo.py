@@ -14,19 +14,26 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     "--redshift", is_flag=True, help="Load into a Redshift emulator, which is deleted afterwards, instead of DuckDB."
 )
 @click.option(
+    "--clickhouse", is_flag=True, help="Load into ClickHouse's engine, which is deleted afterwards, instead of DuckDB."
+)
+@click.option(
     "--stream",
     is_flag=True,
     help="Follow the stream of a table while it changes. Then the stream loses records, and a window puts them right.",
 )
 @json_option
-def command(items: int, redshift: bool, stream: bool, as_json: bool) -> None:
+def command(items: int, redshift: bool, clickhouse: bool, stream: bool, as_json: bool) -> None:
     """Bring the sandbox's tables into DuckDB through Dagster and check every count.
 
     All state is in the state folder (DDB_ASSETS_STATE, else .state). The exit code is 0 only if everything adds up.
     """
+    if clickhouse and (redshift or stream):
+        raise click.UsageError("--clickhouse goes with no other warehouse, and no stream can be followed into it")
     if stream:
-        from ddb_assets.cli.demo_stream import run
-    else:
-        from ddb_assets.cli.demo import run
+        from ddb_assets.cli import demo_stream
 
-    run(items, redshift=redshift, as_json=as_json)
+        demo_stream.run(items, redshift=redshift, as_json=as_json)
+    else:
+        from ddb_assets.cli import demo
+
+        demo.run(items, warehouse="redshift" if redshift else "clickhouse" if clickhouse else None, as_json=as_json)

@@ -25,6 +25,7 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     "must be new, empty or filled by this option.",
 )
 @click.option("--redshift", is_flag=True, help="Also run a Redshift emulator, which starts empty.")
+@click.option("--clickhouse", is_flag=True, help="Also run ClickHouse, which starts empty.")
 @click.option("--stream", is_flag=True, help="The demo's orders write to a stream, and change once a second.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
@@ -34,6 +35,7 @@ def command(
     state: Path | None,
     lake: Path | None,
     redshift: bool,
+    clickhouse: bool,
     stream: bool,
     as_json: bool,
     command_line: tuple[str, ...],
@@ -42,6 +44,9 @@ def command(
 
     Runs until Ctrl-C. With COMMAND, it runs COMMAND with these variables and ends with it.
     """
-    from ddb_assets.cli.sandbox import run
+    if redshift and clickhouse:
+        raise click.UsageError("--redshift and --clickhouse are two warehouses: give one of them")
+    from ddb_assets.cli.sandbox import Server, run
 
-    run(port, items, state, lake, command_line, redshift=redshift, stream=stream, as_json=as_json)
+    warehouse: Server | None = "redshift" if redshift else "clickhouse" if clickhouse else None
+    run(port, items, state, lake, command_line, warehouse=warehouse, stream=stream, as_json=as_json)
