@@ -16,12 +16,16 @@ from hypothesis import settings
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
+from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
+from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.live.shop import Shop
+from ddb_assets_tests.support.clickhouse import in_database
 from ddb_assets_tests.support.clients import remember_event_names
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
@@ -49,6 +53,7 @@ SERVERS = frozenset(
         *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or its own instance
         "world",  # what copies read and write
         *{"spark", "spark_cluster"},
+        *{"clickhouse_server", "clickhouse"},
     }
 )
 """Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""
@@ -167,6 +172,21 @@ def redshift() -> Iterator[RedshiftServer]:
     """A Redshift emulator and the bucket that it copies from."""
     with s3_in_process() as client, RedshiftServer(Storage(client)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[ClickHouseServer]:
+    """ClickHouse's engine in a process of its own."""
+    with ClickHouseServer() as server:
+        yield server
+
+
+@pytest.fixture
+def clickhouse(clickhouse_server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClickHouseWarehouse]:
+    """A warehouse in a database of its own, which is dropped afterwards."""
+    monkeypatch.setenv(CLICKHOUSE_PASSWORD, clickhouse_server.password)
+    with in_database(clickhouse_server) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

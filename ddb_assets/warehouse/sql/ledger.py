@@ -121,7 +121,7 @@ def of_streams(engine: SqlEngine, schema: str, relation: str) -> LedgerRow | Non
 
 def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> Statement:
     """Writes the ledger row of a load."""
-    return _insert(schema, _row(report, result, deletes_forgotten_before))
+    return _insert(schema, row_of(report, result, deletes_forgotten_before))
 
 
 def record_stream(
@@ -133,7 +133,7 @@ def record_stream(
     deletes_forgotten_before: int | None,
 ) -> None:
     """Replaces the row of streams. `filled` has the columns that earlier loads have filled, by relation."""
-    row = _row(report, result, deletes_forgotten_before)
+    row = row_of(report, result, deletes_forgotten_before)
     own = row.relation_columns
     columns = own and {name: sorted({*own.get(name, ()), *filled.get(name, ())}) for name in {**filled, **own}}
     table = ledger(schema, row.relation)
@@ -141,7 +141,8 @@ def record_stream(
     engine.execute(_insert(schema, replace(row, export_type=STREAM, relation_columns=columns)))
 
 
-def _row(report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> LedgerRow:
+def row_of(report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> LedgerRow:
+    """The ledger row of a load."""
     return LedgerRow(
         relation=report.root.name,
         export_arn=report.export_arn,
@@ -166,7 +167,7 @@ def _row(report: Report, result: LoadResult, deletes_forgotten_before: int | Non
 
 
 def _insert(schema: str, row: LedgerRow) -> Statement:
-    values = {name: _stored(value) for name, value in vars(row).items()}
+    values = {name: stored_value(value) for name, value in vars(row).items()}
     names, marks = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     return Statement(f"INSERT INTO {ledger(schema, row.relation)} ({names}) VALUES ({marks})", tuple(values.values()))
 
@@ -205,18 +206,20 @@ def _read(
     columns = ", ".join(map(quoted, names))
     rows = engine.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {rest}", (relation, *values)))
     return [
-        {name: _read_value(name, value) for name, value in zip(names, row, strict=True) if value is not None}
+        {name: read_value(name, value) for name, value in zip(names, row, strict=True) if value is not None}
         for row in rows
     ]
 
 
-def _read_value(name: str, value: object) -> object:
+def read_value(name: str, value: object) -> object:
+    """A field of a ledger row from what the warehouse gave, which is not NULL."""
     if name in _JSON:
         return json.loads(str(value))
     return aware(value) if TYPES[name].name == "TIMESTAMP" else value
 
 
-def _stored(value: object) -> object:
+def stored_value(value: object) -> object:
+    """A field of a ledger row as a value for the warehouse."""
     if isinstance(value, dict):
         return _text(value)
     return timestamp_value(value) if isinstance(value, datetime) else value

@@ -85,9 +85,15 @@ def tried(load: Callable[[], Done], what: str, of: Mapping[str, str]) -> Done:
 
 def done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
     """The result, with what could not be updated after the commit."""
+    log(report, result)
+    return _analyzed(engine, schema, result) if result.applied else result
+
+
+def log(report: Report, result: LoadResult) -> None:
+    """Writes what a load did to the log."""
     if not result.applied:
         logger.info("table %s: export %s was applied before", report.name, report.export_id, extra=report.about)
-        return result
+        return
     logger.info(
         "table %s: export %s applied in %.1f s: %d upserted, %d deleted, %d stale, %d quarantined",
         report.name,
@@ -99,7 +105,6 @@ def done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> 
         result.quarantined,
         extra=report.about,
     )
-    return _analyzed(engine, schema, result)
 
 
 def _analyzed(engine: SqlEngine, schema: str, result: LoadResult) -> LoadResult:

@@ -7,6 +7,7 @@ says what the numbers mean (`Measure`); `flatten/measure.py` makes them from wha
 # ruff: noqa: S608  -- names come from quoted()
 
 import math
+from collections.abc import Sequence
 from decimal import Context, Decimal
 
 from ddb_assets.contract.column_type import MAX_PRECISION, SqlType
@@ -29,20 +30,30 @@ def check_values(engine: SqlEngine, relation: Relation, stage: TableName) -> Non
     expected = relation.measures
     if not expected:
         return
-    if lacking := {column.name for column in relation.columns} - expected.keys():
-        raise LoadError(
-            f"the report measures no column {min(lacking)!r} of {relation.name!r}: flatten the export again"
-        )
+    check_measured(relation)
     for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
         columns = relation.columns[start : start + COLUMNS_AT_ONCE]
         (found,) = engine.fetch(_measured(stage, columns, expected))
         for place, column in enumerate(columns):
-            if wrong := _differences(column, expected[column.name], found[4 * place : 4 * place + 4]):
-                raise LoadError(
-                    f"column {column.name!r} of {relation.name!r} has another {' and '.join(wrong)} in the warehouse than in "
-                    f"its parts: {column.type} was not read as it was written. Nothing was loaded; run "
-                    "`ddb-assets check-warehouse`, which says what this warehouse does differently"
-                )
+            if wrong := differences(column, expected[column.name], found[4 * place : 4 * place + 4]):
+                raise misread(relation, column, wrong)
+
+
+def check_measured(relation: Relation) -> None:
+    """Raises LoadError for a report that measures some of a relation's columns."""
+    if lacking := {column.name for column in relation.columns} - relation.measures.keys():
+        raise LoadError(
+            f"the report measures no column {min(lacking)!r} of {relation.name!r}: flatten the export again"
+        )
+
+
+def misread(relation: Relation, column: Column, wrong: Sequence[str]) -> LoadError:
+    """The error for a column with `differences`."""
+    return LoadError(
+        f"column {column.name!r} of {relation.name!r} has another {' and '.join(wrong)} in the warehouse than in "
+        f"its parts: {column.type} was not read as it was written. Nothing was loaded; run "
+        "`ddb-assets check-warehouse`, which says what this warehouse does differently"
+    )
 
 
 def _measured(stage: TableName, columns: tuple[Column, ...], expected: dict[str, Measure]) -> Statement:
@@ -77,7 +88,8 @@ def _has_sum(column: Column, measure: Measure) -> bool:
     return SqlType.parse(column.type).name != "DOUBLE PRECISION" and largest * measure.values < 10**MAX_PRECISION
 
 
-def _differences(column: Column, expected: Measure, found: tuple[object, ...]) -> list[str]:
+def differences(column: Column, expected: Measure, found: Sequence[object]) -> list[str]:
+    """What differs: `found` has the number of values, the least, the greatest and the sum, if it can be exact."""
     least, most, total = (_whole(number, SqlType.parse(column.type)) for number in found[1:])
     wrong = [] if found[0] == expected.values else ["number of values"]
     wrong += [] if _same(least, expected.least) else ["least value"]

@@ -1,0 +1,69 @@
+"""What the database holds of one table, and how all of it is dropped. For a table that no contract declares any more.
+
+The table's ledger lists what its loads have made. There is no transaction: views go first, then rows, the ledger last, so that
+what is left after a crash is found again.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values from literal()
+
+from ddb_assets.warehouse.clickhouse import ledger
+from ddb_assets.warehouse.clickhouse.catalog import named, stages, standing, tables
+from ddb_assets.warehouse.clickhouse.known import filled
+from ddb_assets.warehouse.clickhouse.lock import Lock
+from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, quoted, table
+from ddb_assets.warehouse.clickhouse.tables import MARK
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.results import Holdings
+
+
+def holdings(server: Server, root: str) -> Holdings:
+    """The tables and views of a root relation, with their rows; nothing without a ledger.
+
+    Raises LoadError for what bears such a name and is, or may be, somebody else's.
+    """
+    if not standing(server, LEDGER + root):
+        return Holdings()
+    relations = _relations(server, root)
+    _check_no_others(server, root, relations)
+    own = {ROWS + name: table(ROWS, name) for name in tables(server, relations)}
+    counted = {name: int(server.value(f"SELECT count() FROM {place} FINAL")) for name, place in own.items()}
+    counted[LEDGER + root] = int(server.value(f"SELECT count() FROM {table(LEDGER, root)}"))
+    views = []
+    for name in relations:
+        found = standing(server, name)
+        if found and not found.comment.startswith(MARK):
+            raise LoadError(
+                f"{name} is something that no load has created ({found.engine}): rename it, or drop it yourself"
+            )
+        views += [name] if found else []
+    return Holdings(tables=counted, views=tuple(views))
+
+
+def forget(server: Server, root: str, expected: Holdings, patience: float) -> None:
+    """Drops what was found; nothing if it is no longer the same."""
+    with Lock(server, root, patience=patience):
+        if holdings(server, root) != expected:
+            raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
+        for name in expected.views:
+            server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
+        for name in stages(server, root):
+            server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
+        for name in expected.tables:  # the ledger comes last
+            prefix = ROWS if name.startswith(ROWS) else LEDGER
+            server.execute(f"DROP TABLE IF EXISTS {table(prefix, name.removeprefix(prefix))}")
+
+
+def _relations(server: Server, root: str) -> list[str]:
+    """The root, and every list that its loads have filled or were about to."""
+    return sorted({root, *filled(ledger.read(server, root))})
+
+
+def _check_no_others(server: Server, root: str, relations: list[str]) -> None:
+    """Raises LoadError when the ledger of another table lists one of these relations too."""
+    for name in named(server, LEDGER):
+        other = name.removeprefix(LEDGER)
+        if other != root and (shared := set(relations) & set(_relations(server, other))):
+            raise LoadError(
+                f"{min(shared)} is in the ledgers of {root} and of {other}, so nobody can say whose rows it has: forget "
+                f"{other} first, or drop it yourself"
+            )

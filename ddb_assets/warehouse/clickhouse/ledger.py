@@ -1,0 +1,126 @@
+"""The ledger of a table in ClickHouse: what its loads have done, and which one has been decided and not finished.
+
+A load writes two rows. The first, `begun`, decides: everything is staged and checked, and `plan` says what is left to do
+(`publish.py`). The second, `done`, is written when that has been done. Rows are only ever added. A load that starts its table
+over says so (`restarts`), and from then on the rows before do not count.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values from literal()
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, LEDGERS, literal, names, table
+from ddb_assets.warehouse.clickhouse.types import clickhouse_type
+from ddb_assets.warehouse.sql.ledger import TYPES, LedgerRow, read_value, stored_value
+
+State = Literal["begun", "done"]
+_OWN = {"state": "String", "restarts": "Bool", "hidden": "String", "plan": "String"}
+_COLUMNS = {name: clickhouse_type(kind, nullable=True) for name, kind in TYPES.items()} | _OWN
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A load in the ledger; `hidden` has the paths that its contract hides, and how. `plan` is what `publish.py` reads."""
+
+    row: LedgerRow
+    restarts: bool
+    hidden: Mapping[str, str]
+    plan: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The loads of a table in order, those that count, and the one that must be finished first."""
+
+    every: tuple[Entry, ...]
+    done: tuple[Entry, ...]
+    pending: Entry | None
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest load."""
+        return max((entry.row.sequence for entry in self.every), default=0)
+
+
+NO_LOADS = Ledger((), (), None)
+
+
+def provide(server: Server, root: str) -> None:
+    """Creates the ledger, and the view of all ledgers, if they are not there."""
+    place = table(LEDGER, root)
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS.items())
+    server.execute(
+        f"CREATE TABLE IF NOT EXISTS {place} ({columns}) ENGINE = MergeTree ORDER BY tuple() "
+        "SETTINGS non_replicated_deduplication_window = 1000"
+    )
+    have = _have(server, root)
+    for name, kind in _COLUMNS.items():
+        if name not in have:  # an earlier version has created it
+            server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS `{name}` {kind}")
+    server.execute(
+        f"CREATE VIEW IF NOT EXISTS `{LEDGERS}` AS SELECT {names(TYPES)} "
+        f"FROM merge(currentDatabase(), '^{LEDGER}') WHERE state = 'done'"
+    )
+
+
+def read(server: Server, root: str) -> Ledger:
+    """All that it says; nothing if there is none."""
+    have = _have(server, root)
+    if not have:
+        return NO_LOADS
+    fields = [name for name in TYPES if name in have]
+    rows = server.fetch(f"SELECT {names((*_OWN, *fields))} FROM {table(LEDGER, root)} ORDER BY sequence, state DESC")
+    entries: list[tuple[State, Entry]] = []
+    for state, restarts, hidden, plan, *values in rows:
+        named = {n: read_value(n, _plain(v)) for n, v in zip(fields, values, strict=True) if v is not None}
+        row = LedgerRow(**cast("dict[str, Any]", named))
+        entries.append((state, Entry(row, bool(restarts), json.loads(hidden or "{}"), plan)))
+    every = tuple(_once([entry for state, entry in entries if state == "done"]))
+    finished = {entry.row.load_id for entry in every}
+    begin = max((place for place, entry in enumerate(every) if entry.restarts), default=0)
+    anew = every[begin].row.loaded_at if every and every[begin].restarts else None
+    begun = [entry for state, entry in entries if state == "begun" and entry.row.load_id not in finished]
+    pending = [entry for entry in begun if anew is None or entry.row.loaded_at > anew]
+    return Ledger(every, every[begin:], pending[0] if pending else None)
+
+
+def write(server: Server, state: State, entry: Entry) -> None:
+    """Adds a row. Written twice by the same load it counts once."""
+    row = entry.row
+    own: dict[str, object] = {
+        "state": state,
+        "restarts": entry.restarts,
+        "hidden": json.dumps(dict(entry.hidden), ensure_ascii=False),
+        "plan": entry.plan,
+    }
+    values = own | {name: stored_value(value) for name, value in vars(row).items()}
+    token = literal(f"{row.load_id} {state}")
+    server.execute(
+        f"INSERT INTO {table(LEDGER, row.relation)} ({names(values)}) "
+        f"SETTINGS async_insert = 0, insert_deduplication_token = {token} VALUES ({', '.join(map(literal, values.values()))})"
+    )
+
+
+def done(entry: Entry, table_rows: dict[str, int], loaded_at: datetime) -> Entry:
+    """The entry of a load that has been finished."""
+    return replace(entry, row=replace(entry.row, table_rows=table_rows, loaded_at=loaded_at))
+
+
+def _once(entries: list[Entry]) -> list[Entry]:
+    """A load that was finished by two processes has two rows."""
+    return list({entry.row.load_id: entry for entry in entries}.values())
+
+
+def _plain(value: object) -> object:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _have(server: Server, root: str) -> set[str]:
+    found = server.fetch(
+        f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {literal(LEDGER + root)}"
+    )
+    return {name for (name,) in found}

@@ -1,0 +1,250 @@
+"""Loads one export into ClickHouse, which has no transactions: the order of the steps, and the guards.
+
+    lock ─► finish what was decided ─► ledger ─► DDL ─► stage ─► check ─► drop stale rows ─► ledger row `begun`
+                                                                                               └─► publish (`publish.py`)
+
+Until the ledger's row nothing is seen of the load, and if it is interrupted, the next one takes away what it has staged. From
+then on it is decided, and if it is interrupted, the next load of this table finishes it first.
+
+For every key the newest known write wins, as in `sql/load.py`: ClickHouse itself compares the versions, also those of
+deletes. A full export takes the place of everything that is not newer. What ClickHouse cannot do is refused (`refused`).
+"""
+# ruff: noqa: S608  -- names come from quoted(), values from literal()
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import Chain
+from ddb_assets.warehouse.clickhouse import catalog, ledger
+from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.known import history
+from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
+from ddb_assets.warehouse.clickhouse.lock import Lock
+from ddb_assets.warehouse.clickhouse.publish import Plan, finish
+from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quoted, table
+from ddb_assets.warehouse.clickhouse.staging import Staged, drop_stale, keep_newer, stage
+from ddb_assets.warehouse.clickhouse.tables import prepare
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
+from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.sql.ledger import row_of
+from ddb_assets.warehouse.sql.load import log, tried
+from ddb_assets.warehouse.times import start
+
+
+def load(server: Server, storage: Storage, report: Report, options: LoadOptions, *, patience: float) -> LoadResult:
+    """See `Warehouse.load`."""
+    refused(report, options)
+    check_quarantine(report, options.max_quarantined)
+    if options.restart:
+        check_restart(report, options.chain_of(report.name))
+    check_report(report)
+    what = f"table {report.name}: load of {report.export_id}"
+    result = tried(partial(_locked, server, storage, report, options, patience), what, report.about)
+    log(report, result)
+    return result
+
+
+def refused(report: Report, options: LoadOptions) -> None:
+    """Raises LoadError for what a load into ClickHouse does not do."""
+    name = report.table
+    if options.tables.views:
+        raise LoadError(
+            f"the contract of {name} names a schema for views (warehouse.views: {options.tables.views}), and in ClickHouse the "
+            "tables that people query are views already: take it out"
+        )
+    if options.history is not None:
+        raise LoadError(
+            f"the contract of {name} has `history`, which is kept in DuckDB and Redshift only: take it out; `lake: iceberg` "
+            "keeps every version in a table of changes"
+        )
+    if options.soft_delete:
+        raise LoadError(
+            f"the contract of {name} has `soft_delete`, and loads into ClickHouse do not keep the rows of deleted items: take "
+            "it out, or load into DuckDB or Redshift"
+        )
+    # guard: ClickHouse: items that could not be read
+    if report.missed:
+        where = ", ".join(report.quarantine[:3])
+        raise LoadError(
+            f"{report.missed:,} items of export {report.export_id} could not be read, and a load into ClickHouse does not mark "
+            f"their rows as stale: nothing was loaded. Correct the items in DynamoDB and export again. All of them, with "
+            f"reasons: {where}"
+        )
+
+
+def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, patience: float) -> LoadResult:
+    started = time.monotonic()
+    with Lock(server, report.root.name, patience=patience) as lock:
+        ledger.provide(server, report.root.name)
+        said = ledger.read(server, report.root.name)
+        if said.pending and not how.restart:
+            # guard: ClickHouse: a decided load is finished first
+            finish(server, said.pending)
+            said = ledger.read(server, report.root.name)
+        _drop_leftovers(server, report.root.name)
+        known = history(said, report)
+        if how.restart:
+            known = known.started_over()
+        chain = how.chain_of(report.name)
+        refuse(report, known, chain)
+        hidden = _hidden(report, said, restart=how.restart)
+        relations = {*known.columns, *(relation.name for relation in report.relations)}
+        there = catalog.tables(server, relations)
+        if not how.restart:
+            _check_present(report, known, there, chain)
+        # guard: ClickHouse: an export is applied once
+        if known.applied is not None and known.digest == report.digest and not how.force:
+            return replace(known.applied, table_rows=_counted(server, report))
+        _check_owned(server, report, known, there)
+        targets = prepare(server, report, there)
+        load_id = secrets.token_hex(8)
+        try:
+            staged = stage(server, storage, report, targets, load_id)
+            entry = _decided(server, report, how, known, staged, load_id, hidden, said)
+            entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))
+            how.before_commit()
+            lock.check()
+        except BaseException:
+            with suppress(WarehouseError):  # the next load does it
+                _drop_leftovers(server, report.root.name)
+            raise
+        ledger.write(server, "begun", entry)
+        done = finish(server, entry).row
+    return replace(done.result, applied=True, table_rows=done.table_rows, seconds=time.monotonic() - started)
+
+
+def _decided(
+    server: Server,
+    report: Report,
+    how: LoadOptions,
+    known: History,
+    staged: Sequence[Staged],
+    load_id: str,
+    hidden: Mapping[str, str],
+    said: Ledger,
+) -> Entry:
+    """Leaves in staging what becomes valid, and returns the entry of the ledger."""
+    root, *children = staged
+    stale_before = None if how.restart else known.initial_load
+    if not how.restart:
+        drop_stale(server, staged, stale_before)
+    upserted, deleted = server.numbers(
+        f"SELECT countIf({quoted(GONE)} = 0), countIf({quoted(GONE)} = 1) FROM {root.table}"
+    )
+    rows = {report.root.name: upserted}
+    rows |= {c.target.relation.name: int(server.value(f"SELECT count() FROM {c.table}")) for c in children}
+    replaces = report.is_full and start(report) >= (stale_before or 0)
+    kept = keep_newer(server, staged, start(report)) if replaces and not how.restart else 0
+    _check_hidden(server, report, said, there=known.sequence > 0 and not how.restart, whole=replaces and not kept)
+    lists = {name for name in {*known.columns, *rows} if name != report.root.name}
+    there = catalog.tables(server, lists)
+    plan = Plan(
+        load=int(load_id, 16),
+        replaces=replaces,
+        keys=root.target.keys,
+        stages={one.target.relation.name: one.name for one in staged},
+        lists=tuple(sorted(there)),
+        upserted=upserted,
+    )
+    result = LoadResult(
+        applied=True,
+        sequence=known.sequence + 1,
+        export_id=report.export_id,
+        items=report.items_in_manifest,
+        rows_in=report.root.rows,
+        upserted=upserted,
+        deleted=deleted,
+        stale=report.root.rows - upserted - deleted,
+        quarantined=report.quarantined,
+        extra_values=report.extra_values,
+        rows=rows,
+        table_rows={},
+        loaded_at=datetime.now(UTC),
+        seconds=0.0,
+        load_id=load_id,
+        ledger_id=known.ledger_id or load_id,
+    )
+    return Entry(row_of(report, result, None), how.restart, hidden, plan.text())
+
+
+def _counted(server: Server, report: Report) -> dict[str, int]:
+    return {one.name: cast("int", server.value(f"SELECT count() FROM {quoted(one.name)}")) for one in report.relations}
+
+
+def _drop_leftovers(server: Server, root: str) -> None:
+    """Drops what loads that were not decided have staged."""
+    for name in catalog.stages(server, root):
+        server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
+
+
+def _check_present(report: Report, known: History, there: Mapping[str, RowsTable], chain: Chain) -> None:
+    """Raises LoadError when a table or a column that earlier loads have filled is gone."""
+    gone = []
+    for name, columns in known.columns.items():
+        if name not in there:
+            gone.append(f"table {ROWS}{name}")
+        else:
+            gone += [f"column {column!r} of {ROWS}{name}" for column in sorted(columns - there[name].types.keys())]
+    # guard: ClickHouse: what somebody dropped
+    if gone:
+        raise LoadError(
+            f"earlier loads of {report.root.name} filled {', '.join(gone[:5])}, which has been dropped since: restore "
+            f"it from a backup, or start the table over {chain.restart}"
+        )
+
+
+def _check_owned(server: Server, report: Report, known: History, there: Mapping[str, RowsTable]) -> None:
+    """Raises LoadError for a relation whose table has rows that no load of this table has written."""
+    for relation in report.relations:
+        if relation.name in known.columns or relation.name not in there:
+            continue
+        # guard: ClickHouse: a list that is another table
+        if relation.path and catalog.standing(server, LEDGER + relation.name):
+            raise LoadError(
+                f"{relation.name} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of "
+                "items: give one of the two another `name` in its contract"
+            )
+        # guard: ClickHouse: rows of another table
+        if server.value(f"SELECT count() FROM {table(ROWS, relation.name)}"):
+            raise LoadError(
+                f"{relation.name} has rows, but by its ledger no load of {report.table} has written them: they belong to "
+                "another table, or ledger rows are lost: give one of the two another `name` in its contract"
+            )
+
+
+def _hidden(report: Report, said: Ledger, *, restart: bool) -> dict[str, str]:
+    """The paths that the contract hides, and how. Raises LoadError for an export that shows what the rows must not."""
+    wanted = {hidden.path: hidden.how for hidden in report.hidden}
+    before = {} if restart or not said.done else dict(said.done[-1].hidden)
+    # guard: ClickHouse: hidden stays hidden
+    if shown := sorted(before.keys() - wanted.keys()):
+        raise LoadError(
+            f"{', '.join(shown)} must not be seen in {report.root.name}, and the contract by which export {report.export_id} "
+            "was flattened shows it: flatten it again; or, if it may be seen from now on, start the table over"
+        )
+    return wanted
+
+
+def _check_hidden(server: Server, report: Report, said: Ledger, *, there: bool, whole: bool) -> None:
+    """Raises LoadError when rows would stay that have values of a path which is hidden now."""
+    before = said.done[-1].hidden if said.done else {}
+    new = [hidden for hidden in report.hidden if before.get(hidden.path) != hidden.how]
+    # guard: ClickHouse: old values are hidden
+    if new and there and not whole and server.value(f"SELECT count() FROM {table(ROWS, report.root.name)}"):
+        raise LoadError(
+            f"{new[0].path} is hidden now ({new[0].how}), and rows of {report.root.name} have its old values, which a load "
+            "into ClickHouse does not change: load a full export that is newer than all that is loaded first, flattened by "
+            "this contract, which takes the place of all rows; or start the table over"
+        )

@@ -1,0 +1,118 @@
+"""Makes what a load has staged valid, in steps that a reader does not see: all of it, whoever does the last step.
+
+The load has been decided by then: the ledger has its `begun` row with this plan. Whoever finds a plan that is not done, as its
+process has died, does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
+
+    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► ledger row `done`
+
+Rows of lists are not seen before their items are. The root's rows arrive in one commit, as one handing over of parts: added to
+those that are there after a window, in place of them after a full export, which says everything anew.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values from literal()
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from ddb_assets.warehouse.clickhouse import ledger
+from ddb_assets.warehouse.clickhouse.catalog import named
+from ddb_assets.warehouse.clickhouse.ledger import Entry
+from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
+from ddb_assets.warehouse.errors import WarehouseError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to do: `stages` has the staging table of each relation, the root first.
+
+    `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
+    tables of every list that the table has ever had. `keys` are the item's key columns.
+    """
+
+    load: int
+    replaces: bool
+    keys: tuple[str, ...]
+    stages: dict[str, str]
+    lists: tuple[str, ...]
+    upserted: int
+
+    def text(self) -> str:
+        """As the ledger keeps it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From what the ledger keeps."""
+        found = json.loads(text)
+        return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"])})
+
+
+def finish(server: Server, pending: Entry) -> Entry:
+    """Does the steps of a decided load; returns its entry with the rows that the tables have now.
+
+    Raises WarehouseError when a step cannot be done; it is done with the next load then.
+    """
+    plan, relation = Plan.parse(pending.plan), pending.row.relation
+    (root, staged), *children = plan.stages.items()
+    missing = {STAGE + name for name in plan.stages.values()} - set(named(server, STAGE))
+    if missing:
+        raise WarehouseError(
+            f"load {pending.row.sequence} of {relation} ({pending.row.export_id}) was decided and not finished, and its staged "
+            f"rows are gone ({', '.join(sorted(missing))}): start the table over"
+        )
+    for name, stage in children:
+        _attach(server, name, stage)
+    if plan.replaces:
+        _replace(server, root, staged)
+        for name, stage in children:
+            _replace(server, name, stage)
+    else:
+        _attach(server, root, staged)
+    if plan.keys:
+        _clean(server, plan, root, {name for name, _ in children} if plan.replaces else set())
+    there = _rows_of(server, root, plan)
+    if there != plan.upserted:
+        raise WarehouseError(
+            f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
+            "changed by something that is no load; start the table over"
+        )
+    counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
+    entry = ledger.done(pending, counted, datetime.now(UTC))
+    ledger.write(server, "done", entry)
+    for stage in plan.stages.values():
+        server.execute(f"DROP TABLE IF EXISTS {table(STAGE, stage)}")
+    return entry
+
+
+def _attach(server: Server, name: str, stage: str) -> None:
+    server.execute(f"ALTER TABLE {table(ROWS, name)} ATTACH PARTITION tuple() FROM {table(STAGE, stage)}")
+
+
+def _replace(server: Server, name: str, stage: str) -> None:
+    if server.value(f"SELECT count() FROM {table(STAGE, stage)}"):
+        server.execute(f"ALTER TABLE {table(ROWS, name)} REPLACE PARTITION tuple() FROM {table(STAGE, stage)}")
+    else:  # newer servers take no empty table for this
+        server.execute(f"ALTER TABLE {table(ROWS, name)} DROP PARTITION tuple()")
+
+
+def _rows_of(server: Server, root: str, plan: Plan) -> int:
+    own = f"{quoted(LOAD)} = {plan.load} AND {quoted(GONE)} = 0"
+    return int(server.value(f"SELECT count() FROM {table(ROWS, root)} FINAL WHERE {own}"))
+
+
+def _clean(server: Server, plan: Plan, root: str, replaced: set[str]) -> None:
+    """Deletes the rows of lists that no view shows any more, as their item has been written again."""
+    written, item = table(STAGE, plan.stages[root]), (*plan.keys, LOAD)
+    for name in plan.lists:
+        if name in replaced:
+            continue
+        if plan.replaces:
+            outdated = f"NOT ({among(item, f'SELECT {names(item)} FROM {written}')})"
+        else:
+            again = among(plan.keys, f"SELECT {names(plan.keys)} FROM {written}")
+            outdated = f"{quoted(LOAD)} != {plan.load} AND {again}"
+        place = table(ROWS, name)
+        if server.value(f"SELECT count() FROM {place} WHERE {outdated}"):
+            server.execute(f"DELETE FROM {place} WHERE {outdated}")

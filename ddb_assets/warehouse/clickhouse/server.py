@@ -1,0 +1,109 @@
+"""A connection to ClickHouse by its HTTP interface, and its errors as ours."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+
+from ddb_assets.warehouse.clickhouse.settings import ClickHouseSettings
+from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from ddb_assets.aws.clients import AWS
+
+EXISTS, UNKNOWN_TABLE = 57, 60
+UNREADABLE = frozenset({6, 27, 33, 36, 53, 70, 117, 349, 407, 636})
+"""What is wrong with the data of an INSERT: it cannot be parsed or converted, or a value is missing."""
+_PASSING = frozenset({3, 159, 202, 209, 210, 236, 241, 242, 252, 279, 319, 425, 999})
+"""Timeouts, lost connections, too many parts or queries, not enough memory now, no Keeper."""
+_CODE = re.compile(r"[Cc]ode: ?(\d+)")
+
+
+class StatementError(WarehouseError):
+    """ClickHouse refuses a statement; `code` is its number of the error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Server:
+    """A connection, open while it is entered as a context manager. Threads may use it at the same time.
+
+    Each statement is committed by itself. Raises WarehouseError; InterruptedLoadError for what may pass.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, aws: "AWS") -> None:
+        self.settings, self._aws = settings, aws
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        user, password = self.settings.credentials(self._aws)
+        try:
+            self._client = clickhouse_connect.get_client(
+                host=self.settings.host,
+                port=self.settings.port,
+                username=user,
+                password=password,
+                database=self.settings.database,
+                interface="https" if self.settings.secure else "http",
+                send_receive_timeout=self.settings.statement_timeout,
+                autogenerate_session_id=False,  # sessions run one query at a time, and a load renews its lock meanwhile
+                client_name="ddb_assets",
+                settings={"select_sequential_consistency": 1},  # in ClickHouse Cloud another replica may answer
+                show_clickhouse_errors=True,
+            )
+        except ClickHouseError as error:
+            raise self._explained(error, "no connection") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client:
+            with suppress(ClickHouseError):
+                self._client.close()
+        self._client = None
+
+    def execute(self, statement: str, data: bytes | None = None) -> None:
+        """Runs a statement; `data` is what an INSERT reads."""
+        try:
+            self._open.command(statement, data=data)
+        except ClickHouseError as error:
+            raise self._explained(error, "a statement of the load was refused") from None
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query. Times are of UTC and have no zone."""
+        try:
+            return [tuple(row) for row in self._open.query(query, query_tz="UTC").result_rows]
+        except ClickHouseError as error:
+            raise self._explained(error, "a query was refused") from None
+
+    def value(self, query: str) -> Any:
+        """The one value of a query."""
+        return self.fetch(query)[0][0]
+
+    def numbers(self, query: str) -> Sequence[int]:
+        """The one row of a query for numbers."""
+        return self.fetch(query)[0]
+
+    @property
+    def _open(self) -> "Client":
+        if self._client is None:
+            raise WarehouseError(f"the connection to ClickHouse at {self.settings.place} is closed")
+        return self._client
+
+    def _explained(self, error: ClickHouseError, what: str) -> WarehouseError:
+        said = " ".join(str(error).split())
+        found = _CODE.search(said)
+        code = int(found[1]) if found else 0
+        message = f"ClickHouse at {self.settings.place}: {what}: {said[:1500]}"
+        if code in _PASSING or (not code and isinstance(error, OperationalError)):
+            return InterruptedLoadError(message)
+        return StatementError(code, message)
