@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError
 
 from ddb_assets.aws.errors import explained, only_aws_answers
 from ddb_assets.aws.retries import try_again
+from ddb_assets.aws.s3_requests import S3Count
 from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.aws.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
@@ -41,6 +42,7 @@ class AWS:
 
     def __init__(self, region: str = "", profile: str = "", endpoint: str = "", role_arn: str = "") -> None:
         self.region, self.profile, self.endpoint, self.role_arn = region, profile, endpoint, role_arn
+        self.s3_count = S3Count()
         self._session: boto3.Session | None = None
         self._made: dict[tuple[str, str | None, Config], Any] = {}
 
@@ -138,6 +140,7 @@ class AWS:
         if self._session is None:
             core = botocore.session.Session(profile=self.profile or None)
             only_aws_answers(core.get_component("event_emitter"))
+            self.s3_count.listen(core.get_component("event_emitter"))
             if self.region:
                 core.set_config_variable("region", self.region)
             if role := self.role_arn or os.environ.get(ROLE, ""):

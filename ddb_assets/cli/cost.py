@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import describe_table
-from ddb_assets.cli.declared import tables
+from ddb_assets.cli.declared import instance, tables
 from ddb_assets.cli.output import print_grid, print_json, say
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.costs.month import Known, Line, Load, month, total
 from ddb_assets.costs.prices import Prices, prices
+from ddb_assets.costs.s3_requests import S3Requests
 from ddb_assets.exports.billed import BilledMonth, billed_month
 from ddb_assets.exports.request import PitrDisabledError, RequestError, TableExports
+from ddb_assets.status.pictures import Silent
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,9 @@ class _Cost:
 
 def run(names: Sequence[str], project: Path, rpu: int, load_seconds: float, *, as_json: bool) -> None:
     """Prints a table of lines for each declared table and their sum, or one JSON document."""
-    at, aws = prices(), AWS()
-    costs = [_of(table, aws, at, Load(rpu, load_seconds)) for table in tables(names, (), project)]
+    at, aws, declared = prices(), AWS(), tables(names, (), project)
+    with instance() as dagster:
+        costs = [_of(table, aws, at, Load(rpu, load_seconds), _requests(table, dagster)) for table in declared]
     if as_json:
         print_json(
             {
@@ -59,10 +67,22 @@ def run(names: Sequence[str], project: Path, rpu: int, load_seconds: float, *, a
         )
     say(f"all tables: {sum(cost.spent.usd(at) for cost in costs):,.2f} this month so far, ", nl=False)
     say(f"about {sum(total(cost.lines) for cost in costs):,.2f} in a whole month")
-    say(f"{at.said}; storage in S3, and requests there, are not in it")
+    say(f"{at.said}; storage in S3, and requests that others make there, are not in it")
 
 
-def _of(table: Table, aws: AWS, at: Prices, load: Load) -> _Cost:
+def _requests(table: Table, dagster: "DagsterInstance | Silent") -> S3Requests | None:
+    """What the newest window, or the newest load of everything, has asked of S3, as Dagster knows it."""
+    if isinstance(dagster, Silent) or table.source == "stream":
+        return None
+    from ddb_assets.orchestration.metadata import key_of
+    from ddb_assets.orchestration.s3_requests import newest_requests
+
+    parquet: Stage = "full_parquet" if table.load == "replace" else "window_parquet"
+    scanned: tuple[Stage, ...] = ("scan",) if table.source == "scan" else ()
+    return newest_requests(dagster, [key_of(table, stage) for stage in (*scanned, parquet, "warehouse")])
+
+
+def _of(table: Table, aws: AWS, at: Prices, load: Load, requests: S3Requests | None) -> _Cost:
     client = aws.dynamodb(table.table)
     described = describe_table(client, table.table)
     spent = billed_month(client, described.arn)
@@ -71,6 +91,7 @@ def _of(table: Table, aws: AWS, at: Prices, load: Load) -> _Cost:
         on_demand=described.on_demand,
         has_pitr=_has_pitr(table, aws),
         window_bytes=spent.window_bytes,
+        requests=requests,
     )
     return _Cost(table, spent, month(table, known, at, load))
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from ddb_assets.contract.table import Table
 from ddb_assets.costs.prices import GB, Prices
+from ddb_assets.costs.s3_requests import S3Requests
 
 LEAST_BILLED = 10 << 20
 """Bytes of an incremental export, however little has changed."""
@@ -21,12 +22,16 @@ HOURS = MONTH / timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a table. `window_bytes` are the billed bytes of its latest windows; `on_demand` decides about scans."""
+    """What is known of a table. `window_bytes` are the billed bytes of its latest windows; `on_demand` decides about scans.
+
+    `requests` are those to S3 of one window, or of one full export that is loaded; None if they are not known.
+    """
 
     size_bytes: int
     on_demand: bool
     has_pitr: bool
     window_bytes: Sequence[int] = ()
+    requests: S3Requests | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def month(table: Table, known: Known, prices: Prices, load: Load = Load()) -> li
             )
         )
         lines.append(_changes(table, known, prices))
+    if table.source != "stream":
+        lines.append(_requests(table, known, prices))
     if load.rpu:
         lines.append(_loads(table, prices, load))
     return lines
@@ -126,6 +133,15 @@ def _changes(table: Table, known: Known, prices: Prices) -> Line:
     return Line(
         "changes in the stream", usd, f"{_gb(changed)}, as the windows show, which have the last change of a key only"
     )
+
+
+def _requests(table: Table, known: Known, prices: Prices) -> Line:
+    """Ours, as the newest load needed them."""
+    number, each = per_month(table), known.requests
+    if each is None:
+        return Line("S3 requests", 0.0, "not known: Dagster of DAGSTER_HOME has counted none yet")
+    how = f"{number:,} times {each.writes:,} PUT and LIST, {each.reads:,} GET, as the newest; without those of AWS's services"
+    return Line("S3 requests", number * each.usd(prices), how)
 
 
 def _loads(table: Table, prices: Prices, load: Load) -> Line:

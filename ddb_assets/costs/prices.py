@@ -58,6 +58,13 @@ class RedshiftServerlessPrices(_Group):
     least_seconds: Annotated[int, Field(ge=0)]
 
 
+class S3Prices(_Group):
+    """US dollars for a thousand requests, class Standard: writes are PUT, COPY, POST and LIST, reads GET and the others."""
+
+    thousand_writes: Usd
+    thousand_reads: Usd
+
+
 class Prices(_Group):
     """All prices, the Region for which they hold, the day on which they were read, and where."""
 
@@ -67,6 +74,7 @@ class Prices(_Group):
     dynamodb: DynamoDBPrices
     kinesis: KinesisPrices
     redshift_serverless: RedshiftServerlessPrices
+    s3: S3Prices
 
     @property
     def said(self) -> str:

@@ -24,6 +24,7 @@ from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.s3_requests import request_facts
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -115,13 +116,15 @@ def full_parquet_assets(table: Table, flattening: Flattening = in_process) -> dg
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             aws = ddb_aws.clients
+            before = aws.s3_count.now
             export, key = _genuine(context, table, aws, aws.storage())
             by = flattening(context, aws, ddb_lake, table, export, key, config.restart)
+            of_root = {**by.facts, **request_facts(aws.s3_count.now - before)}
         flattened, out = by.flattened, ddb_lake.parquet(table, export.id)
         for path, relation in reported(table, flattened.report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
-                metadata={**flattened_facts(flattened, relation, out), **({} if path else by.facts)},
+                metadata={**flattened_facts(flattened, relation, out), **({} if path else of_root)},
                 check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
             )
 

@@ -17,6 +17,7 @@ from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.s3_requests import request_facts
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -75,6 +76,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 kept = partial(standing, context.instance, before, newest, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
+            begun = ddb_aws.clients.s3_count.now
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
@@ -83,11 +85,12 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
             )
+            asked = request_facts(ddb_aws.clients.s3_count.now - begun)
             for path, relation in reported(table, flattened.report).items():
                 newest[specs[path].key] = of_window(flattened_facts(flattened, relation, out), relation.rows)
                 yield dg.MaterializeResult(
                     asset_key=specs[path].key,
-                    metadata=newest[specs[path].key],
+                    metadata=newest[specs[path].key] | ({} if path else asked),
                     check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
                 )
 

@@ -5,15 +5,19 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
 from ddb_assets.costs.month import LEAST_BILLED
 from ddb_assets.costs.prices import GB, Prices, prices
+from ddb_assets.costs.s3_requests import S3Requests
 from ddb_assets.exports.follow import wait
 from ddb_assets.exports.request import Destination, FullExport, TableExports
+from ddb_assets.orchestration.s3_requests import request_facts
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import PRICES
@@ -72,6 +76,30 @@ def test_what_is_spent_and_what_will_be(project: Path, sandbox: Sandbox) -> None
     assert "orders: Orders" in shown
     assert "events: Events" in shown
     assert "full exports" in shown
+
+
+def test_requests_to_s3_are_as_many_as_the_newest_window_made(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line(name: str) -> dict[str, Any]:
+        (table,) = answer("cost", "--project", str(project), "--table", name, "--json")["tables"]
+        (found,) = [one for one in table["lines"] if one["what"] == "S3 requests"]
+        return dict(found)
+
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    assert line("orders")["usd"] == 0
+    assert "not known" in line("orders")["how"]
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    made = {"parquet/orders_window_parquet": S3Requests(10, 50), "warehouse/orders": S3Requests(4, 6)}
+    with dg.DagsterInstance.get() as instance:
+        for key, requests in made.items():
+            facts = request_facts(requests)
+            instance.report_runless_asset_event(dg.AssetMaterialization(key.split("/"), metadata=facts))
+    assert line("orders")["usd"] == pytest.approx(720 * (14 * 0.005 + 56 * 0.0004) / 1000)
+    assert "720 times 14 PUT and LIST, 56 GET" in line("orders")["how"]
+    assert "not known" in line("events")["how"]
 
 
 def test_a_table_that_is_not_declared_and_prices_that_are_none(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ddb_assets.contract.table import Table
 from ddb_assets.costs.month import LEAST_BILLED, Known, Load, month, per_month, total
 from ddb_assets.costs.prices import GB, PricesError, prices
+from ddb_assets.costs.s3_requests import S3Requests
 from ddb_assets.settings import PRICES
 
 TABLE = {"table": "Orders"}
@@ -16,7 +17,8 @@ AT = prices()
 
 
 def lines(contract: dict[str, object], known: Known, load: Load = Load()) -> dict[str, float]:  # noqa: B008
-    return {line.what: line.usd for line in month(Table.model_validate({**TABLE, **contract}), known, AT, load)}
+    found = month(Table.model_validate({**TABLE, **contract}), known, AT, load)
+    return {line.what: line.usd for line in found if line.what != "S3 requests" or known.requests}
 
 
 def test_a_table_with_hourly_windows() -> None:
@@ -64,6 +66,15 @@ def test_scans_cost_read_units_and_nothing_extra_if_they_are_provisioned() -> No
     consistent: dict[str, object] = {"source": "scan", "scan": {"consistent": True}}
     assert lines(consistent, Known(size, on_demand=True, has_pitr=False)) == {"scans": pytest.approx(30 * 0.125)}
     assert lines({"source": "scan"}, Known(size, on_demand=False, has_pitr=False)) == {"scans": 0}
+
+
+def test_requests_to_s3_are_those_of_the_newest_window_each_time() -> None:
+    known = Known(GB, on_demand=True, has_pitr=True, requests=S3Requests(14, 56))
+    assert lines({}, known)["S3 requests"] == pytest.approx(720 * (14 * 0.005 + 56 * 0.0004) / 1000)
+    unknown = month(Table.model_validate(TABLE), Known(GB, on_demand=True, has_pitr=True), AT)
+    assert ["not known" in line.how for line in unknown if line.what == "S3 requests"] == [True]
+    stream = month(Table.model_validate({**TABLE, "source": "stream", "stream": "changes"}), known, AT)
+    assert "S3 requests" not in {line.what for line in stream}
 
 
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**12), max_size=30), st.booleans())

@@ -26,6 +26,7 @@ from ddb_assets.definitions import build_defs
 from ddb_assets.imports.bulk_put import writer
 from ddb_assets.imports.bulk_put.calls import BulkPutCalls
 from ddb_assets.imports.tables import new_table
+from ddb_assets.orchestration.s3_requests import newest_requests
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -37,7 +38,7 @@ from ddb_assets.settings import ALERTS, ICEBERG, METRICS, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.infrastructure.recorder import Recorder, recording
 from ddb_assets_tests.support.sandboxed import demo_sandbox
-from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, hours_ago, key_of, own_chain, tick
+from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, asset, hours_ago, key_of, own_chain, tick
 
 YAML = {
     "orders": "DynamoDBTable",
@@ -246,6 +247,11 @@ def windows(world: World) -> None:
         world.run("export", f"exports/{table}_window_export", partition=window)
         world.run("flatten", *(f"parquet/{name}_window_parquet" for name in relations), partition=window)
         world.run("load", *(f"warehouse/{name}" for name in relations), partition=window)
+        asked = newest_requests(
+            world.chain.instance, [asset(f"parquet/{table}_window_parquet"), asset(f"warehouse/{table}")]
+        )
+        assert asked is not None
+        assert min(asked.writes, asked.reads) > 3, asked
     world.run("changes", *(f"iceberg/{name}__changes" for name in EXPORTED["orders"]), partition=window)
     world.run("changes", "iceberg/orders_upkeep", config={"dry_run": False})
     world.chain.export(hours_ago(3))
