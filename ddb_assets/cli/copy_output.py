@@ -11,10 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ddb_assets.bulk.writing.outcome import Totals
 from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
+from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.copy_state import Phase
 from ddb_assets.copies.plan import DryRun
 from ddb_assets.copies.restoring.recover import RestoredTable
 from ddb_assets.copies.run import CopyOutcome
+from ddb_assets.costs.capacity import money
+from ddb_assets.costs.prices import prices
 
 
 @contextmanager
@@ -85,6 +88,14 @@ def print_restored(found: RestoredTable, *, as_json: bool) -> None:
         say(f"not restored: {line}")
 
 
+def _print_usage(report: CopyReport) -> None:
+    """What it cost, and how often it was throttled."""
+    if report.usd is not None:
+        say(f"it cost {money(report.usd)} ({prices().said})")
+    if report.throttles:
+        say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+
+
 def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
     """Prints what was done, and what is left to do."""
     report, verification = outcome.report, outcome.verification
@@ -94,8 +105,7 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
     shown = ("read", "written", "collisions", "deleted", "rejected", "rcu", "wcu", "seconds")
     say(f"{report.source} -> {report.destination}")
     print_grid("copied", ("", ""), [(name, getattr(report, name)) for name in shown])
-    if report.throttles:
-        say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+    _print_usage(report)
     for line in report.not_copied:
         say(f"not copied: {line}")
     for shared in report.collisions_sample:

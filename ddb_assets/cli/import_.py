@@ -24,6 +24,7 @@ from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.dms import read_dms
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
+from ddb_assets.costs.capacity import money
 from ddb_assets.costs.prices import prices
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.dms.task import DmsFiles
@@ -258,6 +259,8 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say("columns that the configuration names and no row has: " + ", ".join(report.unknown_columns))
     if report.expected_seconds is not None:
         say(f"it would take {report.expected_seconds:,.0f} s and cost ${cost:,.2f} at ${price} per million WCUs")
+    if report.usd is not None:
+        say(f"it cost {money(report.usd)} ({prices().said})")
     if report.throttles:
         say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
     for reject in report.rejects:

@@ -20,6 +20,7 @@ from ddb_assets.copies.restoring.point_in_time import restorable_moment
 from ddb_assets.copies.restoring.reach import origin_of
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.copies.verify import Verification
+from ddb_assets.costs.prices import prices
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
@@ -137,6 +138,8 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         "resumed": dg.MetadataValue.bool(report.resumed),
         "not_copied": dg.MetadataValue.md("\n".join(f"- {prose(line)}" for line in report.not_copied)),
     }
+    if report.usd is not None:
+        facts |= {"usd": dg.MetadataValue.float(report.usd), "price": dg.MetadataValue.text(prices().said)}
     if report.rejected:
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)
     if report.collisions:

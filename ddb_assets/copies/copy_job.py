@@ -21,6 +21,8 @@ from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.pump import Pump, Ticket, on_settled
 from ddb_assets.copies.rejects import CopyRejects, RejectedItem, deletion
 from ddb_assets.copies.sides import not_copied
+from ddb_assets.costs.capacity import units_usd
+from ddb_assets.costs.prices import prices
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 
@@ -39,8 +41,9 @@ class CopyFailedError(DdbAssetsError):
 class CopyReport:
     """What a copy did. `read`, `rejected`, `deleted` and `collisions` count earlier runs of a resumed copy too.
 
-    The others count this run. `collisions`: items that are missing because another item has their key in the destination;
-    `superseded`: those of them that were not sent. `not_copied`: what the source has besides items.
+    The others count this run. `usd` is the list price of `rcu` and `wcu` of those of the two tables that are on demand; None if
+    none is. `collisions`: items that are missing because another item has their key in the destination; `superseded`: those
+    of them that were not sent. `not_copied`: what the source has besides items.
     """
 
     source: str
@@ -56,6 +59,7 @@ class CopyReport:
     unprocessed: int = 0
     rcu: float = 0.0
     wcu: float = 0.0
+    usd: float | None = None
     requests: int = 0
     throttles: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -217,6 +221,16 @@ class CopyJob:
         else:
             self._rejects.unprocessed(item, found.reason, text)
 
+    def _price(self, wcu: float) -> float | None:
+        """What the units cost in US dollars, those of each side by its own way of billing."""
+        plan = self._plan
+        sides = (
+            (plan.source.description.on_demand, plan.source_reader.rate.consumed, 0.0),
+            (plan.destination.description.on_demand, plan.destination_reader.rate.consumed, wcu),
+        )
+        charged = [units_usd(prices(), rcu=rcu, wcu=written) for on_demand, rcu, written in sides if on_demand]
+        return sum(charged) if charged else None
+
     def _complete(self, report: CopyReport, totals: Totals, started: float) -> None:
         state = self._progress.state
         report.read, report.rejected, report.deleted = state.read, state.rejected, state.deleted
@@ -224,6 +238,7 @@ class CopyJob:
         report.unprocessed, report.requests, report.wcu = totals.unprocessed, totals.requests, totals.consumed
         readers = (self._plan.source_reader, self._plan.destination_reader)
         report.rcu = sum(reader.rate.consumed for reader in readers)
+        report.usd = self._price(report.wcu)
         report.throttles = dict(sum((reader.throttles for reader in readers), totals.throttles))
         report.seconds = round(time.monotonic() - started, 3)
         report.rejected_sample = self._rejects.sample

@@ -63,7 +63,8 @@ class ImportReport:
     rejected than are allowed. `superseded_rejects`: where the reject file of the run before is now, if this one began again.
     `unread`: why the table could not be read afterwards. `before_first_write`: a time in whole seconds by this machine's clock,
     before the first write of this run and of those that it resumes. `before_images`: the folder in which they are kept, and
-    `before_rcu` what reading them consumed in this run. `bulk_operation` is the ARN of a bulk put, and `bulk_put_bytes` the
+    `before_rcu` what reading them consumed in this run. `usd` is the list price of the units consumed; None for a provisioned
+    table, in a dry run, and where AWS writes the items. `bulk_operation` is the ARN of a bulk put, and `bulk_put_bytes` the
     bytes that it has put, as AWS counts them.
     """
 
@@ -106,6 +107,7 @@ class ImportReport:
     before_first_write: str | None = None
     before_images: str | None = None
     before_rcu: float = 0.0
+    usd: float | None = None
     bulk_operation: str | None = None
     bulk_put_bytes: int = 0
     problem: str | None = None

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from ddb_assets.contract.stages import asset_name
+from ddb_assets.costs.prices import prices
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportFailedError, ImportReport, InterruptedImportError, Progress, Verified
 from ddb_assets.imports.import_config import BulkPutConfig, ImportConfig, ImportOptions, JobOptions
@@ -146,6 +147,8 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
         "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
         "throttles": dg.MetadataValue.json(report.throttles),
     }
+    if report.usd is not None:
+        facts |= {"usd": dg.MetadataValue.float(report.usd), "price": dg.MetadataValue.text(prices().said)}
     if report.resumed_at:
         facts["resumed_at"] = dg.MetadataValue.text(report.resumed_at)
     if report.types:

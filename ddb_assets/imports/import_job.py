@@ -22,6 +22,8 @@ from ddb_assets.bulk.writing.operation import RejectedItemError
 from ddb_assets.bulk.writing.outcome import Unwritten
 from ddb_assets.bulk.writing.writer import DryWriter
 from ddb_assets.contract.identity import fingerprint
+from ddb_assets.costs.capacity import units_usd
+from ddb_assets.costs.prices import prices
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportReport, Progress, counted
 from ddb_assets.imports.bulk_put.writer import BulkPut
@@ -176,6 +178,7 @@ class ImportJob:
         slips = names.slips() if named else None
         rejects = output.rejects.problem()
         found = self._look_back() if failure is None else Afterwards()
+        before_rcu = output.keeper.consumed_rcu if output.keeper else 0.0
         return ImportReport(
             source=self._source.uri,
             table=self._target.name,
@@ -202,7 +205,8 @@ class ImportJob:
             unread=found.unread,
             before_first_write=shown(self._done.began) if self._done.began else None,
             before_images=output.keeper.uri if output.keeper else None,
-            before_rcu=output.keeper.consumed_rcu if output.keeper else 0.0,
+            before_rcu=before_rcu,
+            usd=self._price(before_rcu),
             bulk_operation=output.bulk_put.arn if output.bulk_put else None,
             bulk_put_bytes=output.bulk_put.put_bytes if output.bulk_put else 0,
             problem=self._said(failure) if failure else found.problem or rejects or slips,
@@ -212,6 +216,13 @@ class ImportJob:
             slips=slips,
             **counted(output.writer.totals),
         )
+
+    def _price(self, before_rcu: float) -> float | None:
+        """What this run's units cost in US dollars; None if nothing is charged for them."""
+        wcu = self._output.writer.totals.consumed
+        if self.is_dry or not self._target.on_demand or not (wcu or before_rcu):
+            return None
+        return units_usd(prices(), rcu=before_rcu, wcu=wcu)
 
     def _said(self, failure: DdbAssetsError) -> str:
         """Why the job ended, and whether its reject file is whole."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.scan import RCU_BYTES
+from ddb_assets.costs.capacity import money, units_usd
 from ddb_assets.costs.prices import prices
 
 
@@ -27,14 +28,14 @@ class Cost:
     @classmethod
     def of(cls, table: TableDescription, rcu: float) -> "Cost":
         """The cost of so many RCUs of this table. Raises PricesError."""
-        return cls(float(rcu), round(rcu * prices().dynamodb.million_reads / 1e6, 6) if table.on_demand else None)
+        return cls(float(rcu), round(units_usd(prices(), rcu=rcu), 6) if table.on_demand else None)
 
     @property
     def money(self) -> str:
         """The money in words."""
         if self.usd is None:
             return "nothing beyond the provisioned capacity"
-        return f"${self.usd:,.2f}" if self.usd >= 0.01 else "less than $0.01"
+        return money(self.usd)
 
 
 def expected(table: TableDescription, segments: int, *, consistent: bool) -> Cost:

@@ -1,7 +1,7 @@
 """The requests to S3 that are counted, on a server, and what they cost."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -67,7 +67,8 @@ def test_an_attempt_that_s3_refuses_as_busy_costs_nothing(
         asked.append(request)
         return None if len(asked) == 3 else AWSResponse("http://s3", 503, HTTPHeaders(), _Empty())
 
-    aws.s3().meta.events.register("before-send.s3", busy)
+    events: Any = aws.s3().meta.events
+    events.register("before-send.s3", busy)
     aws.storage().write(f"{lake.root}/x", b"one")
     assert (len(asked), aws.s3_count.now) == (3, S3Requests(1, 0))
 

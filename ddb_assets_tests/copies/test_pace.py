@@ -14,6 +14,8 @@ from ddb_assets.bulk import scan
 from ddb_assets.bulk.scan import ReadRate
 from ddb_assets.bulk.writing import delivery
 from ddb_assets.copies.plan import CopyPlan
+from ddb_assets.costs.capacity import units_usd
+from ddb_assets.costs.prices import prices
 from ddb_assets_tests.copies.copying import ID, Item, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
@@ -88,6 +90,8 @@ def test_reading_stays_within_its_rate(world: World, tmp_path: Path, monkeypatch
     monkeypatch.setattr(plan.stopped, "wait", clock.sleep)
     report = run(plan, tmp_path)
     assert report.rcu >= 40
+    at = prices()
+    assert report.usd == pytest.approx(units_usd(at, rcu=report.rcu, wcu=report.wcu)), "both tables are on demand"
     assert clock.now == pytest.approx(
         (report.rcu - 20 - 1) / 20, abs=0.1
     )  # a second's worth at once, and the last page

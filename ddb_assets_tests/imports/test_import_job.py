@@ -18,6 +18,7 @@ from ddb_assets.bulk.checkpoint import CheckpointError
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.bulk.writing import delivery
+from ddb_assets.costs.prices import prices
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress
@@ -45,6 +46,8 @@ def test_rejects_are_kept_whole_with_file_line_and_reason_and_can_be_redriven(sa
     assert report.problem
     assert "4 rows were rejected" in report.problem
     assert (report.rows, report.written, report.rejected) == (6, 2, 4)
+    assert report.usd == pytest.approx(report.consumed_wcu * prices().dynamodb.million_writes / 1e6)
+    assert report.consumed_wcu > 0
     assert [(r.line, r.reason.partition(":")[0]) for r in report.rejects] == [
         (3, "key attribute 'pk' is missing"),
         (4, "3 fields, but there are 2 columns"),
@@ -131,6 +134,15 @@ def test_a_resumed_import_stops_at_the_same_number_of_rejects(
     assert len(items_of(sandbox, target)) == 50
 
 
+def test_units_of_a_provisioned_table_cost_nothing_more(sandbox: Sandbox, tmp_path: Path) -> None:
+    throughput = {"ReadCapacityUnits": 40, "WriteCapacityUnits": 40}
+    target = new_table(sandbox, BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"pk": "a"}\n')
+    report = job(sandbox.endpoint_url, target, path, folder=tmp_path / "state").run()
+    assert (report.problem, report.written, report.usd) == (None, 1, None)
+
+
 def test_a_dry_run_reads_and_checks_everything_and_writes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     target = new_table(sandbox)
     path = tmp_path / "a.jsonl"
@@ -139,6 +151,7 @@ def test_a_dry_run_reads_and_checks_everything_and_writes_nothing(sandbox: Sandb
     report = job(sandbox.endpoint_url, target, path, folder=folder, dry_run=True, max_wcu=10).run()
     assert (report.rows, report.written, report.rejected, report.consumed_wcu) == (51, 50, 1, 100)
     assert report.expected_seconds == 10
+    assert report.usd is None
     assert report.problem == "1 rows would be rejected"
     assert not folder.exists()
     assert not items_of(sandbox, target)
