@@ -1,4 +1,7 @@
-"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables."""
+"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables.
+
+`models.py` lists them. A new adapter has its fixture here and its line there.
+"""
 
 from collections.abc import Iterator
 

@@ -14,18 +14,17 @@ from ddb_assets.contract.report import Relation
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.model.world import Faults, ServerFault
+from ddb_assets_tests.model.world import Faults, ServerFault, SqlLoads
 from ddb_assets_tests.support.engines import SmallBuckets, wipe
 
 
-class FragileIceberg(SmallBuckets):
+class FragileIceberg(SqlLoads, SmallBuckets):
     """A step before every statement, copy and transaction's commit, and before and after each commit of a table."""
 
     hit = False
 
     def __init__(self, folder: str, faults: Faults) -> None:
-        self.url = CatalogUrl.parse(f"iceberg:///{folder}/catalog.sqlite?namespace=main")
-        super().__init__(self.url)
+        super().__init__(CatalogUrl.parse(f"iceberg:///{folder}/catalog.sqlite?namespace=main"))
         self._faults = faults
 
     def __enter__(self) -> Self:

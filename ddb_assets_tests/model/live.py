@@ -22,7 +22,7 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live_checks import WrongError, check_counts, expect, of_keys
 from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, Write, group_of
-from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse, ServerFault
+from ddb_assets_tests.model.world import Crash, Faults, ServerFault, SqlModelWarehouse
 
 GROUPS = 40
 """Schedules in a run. They share its loads, which take most of the time."""
@@ -36,7 +36,7 @@ class Player:
     def __init__(
         self,
         folder: Path,
-        warehouse: ModelWarehouse,
+        warehouse: SqlModelWarehouse,
         faults: Faults,
         seed: int,
         server_faults: Sequence[ServerFault] = (),

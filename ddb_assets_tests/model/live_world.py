@@ -54,7 +54,7 @@ from ddb_assets_tests.model.live_writes import (
     attributes_of,
     item_of,
 )
-from ddb_assets_tests.model.world import Faults, FragileStorage, ModelWarehouse
+from ddb_assets_tests.model.world import Faults, FragileStorage, SqlModelWarehouse
 from ddb_assets_tests.support.in_process import REGION, client_of
 
 ACCOUNT = "123456789012"
@@ -100,7 +100,7 @@ class LiveWorld(AWS):
     """The world of one run. It is the `AWS` of what it calls. Times are in microseconds since BASE, unless 1970 is named."""
 
     def __init__(
-        self, folder: Path, warehouse: ModelWarehouse, faults: Faults, groups: Iterable[Group], *, soft_delete: bool
+        self, folder: Path, warehouse: SqlModelWarehouse, faults: Faults, groups: Iterable[Group], *, soft_delete: bool
     ) -> None:
         super().__init__()
         self.warehouse, self.faults = warehouse, faults

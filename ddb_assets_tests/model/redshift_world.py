@@ -17,7 +17,7 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
-from ddb_assets_tests.model.world import Faults, ServerFault
+from ddb_assets_tests.model.world import Faults, ServerFault, SqlLoads
 
 SCHEMA = "model"
 BUCKET = "model-staging"
@@ -25,7 +25,7 @@ SESSIONS = ("0a1b2c3d", "4e5f6a7b")
 """Not random, so that the emulator need not translate the same statements again."""
 
 
-class FragileRedshift(RedshiftEngine):
+class FragileRedshift(SqlLoads, RedshiftEngine):
     """A step before every statement, query, copy and commit, and one after every commit."""
 
     def __init__(self, server: RedshiftServer, faults: Faults) -> None:

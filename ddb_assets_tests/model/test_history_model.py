@@ -1,18 +1,19 @@
 """The model test of a history: the history of the time of each full export is that full export, for any order of loads."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.warehouse.sql import statements, timeline
 from ddb_assets.warehouse.sql.engine import number
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.model.models import MODELS, ON_A_SERVER_TOO, Model
 from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items, schedules
-from ddb_assets_tests.model.test_model import FIRST, HOW, SECOND, THIRD, WIDENED, item
-from ddb_assets_tests.model.world import Attributes, Sort, World
-from ddb_assets_tests.support.examples import examples
+from ddb_assets_tests.model.test_model import FIRST, SECOND, THIRD, WIDENED, item
+from ddb_assets_tests.model.world import Attributes, Sort, SqlModelWarehouse, World
 
 KEPT = HistoryOptions()
 
@@ -28,10 +29,8 @@ def check(player: Player) -> None:
 
 def broken(player: Player) -> int:
     """How many items any export shows otherwise, just before its window, than the history has them."""
-    warehouse, root = (
-        player.world.warehouse,
-        TableName(player.world.warehouse.default_schema, player.world.contract.name),
-    )
+    warehouse = cast("SqlModelWarehouse", player.world.warehouse)
+    root = TableName(warehouse.default_schema, player.world.contract.name)
     versions, sources = statements.versions(root), statements.history_sources(root)
     if not {"pk", "sk"} <= warehouse.catalog(versions).keys():
         return 0  # there was never an item
@@ -41,18 +40,16 @@ def broken(player: Player) -> int:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(4, 1 / 2))
-@given(schedules())
-def test_the_history_at_a_full_export_is_that_export(world: World, schedule: Schedule) -> None:
-    check(run(world, schedule, KEPT))
+@pytest.mark.parametrize("model", [model for model in MODELS if model.history], ids=str)
+def test_the_history_at_a_full_export_is_that_export(request: pytest.FixtureRequest, model: Model) -> None:
+    world: World = request.getfixturevalue(model.fixture)
 
+    @model.how
+    @given(schedules(server=model.server))
+    def played(schedule: Schedule) -> None:
+        check(run(world, schedule, KEPT))
 
-@pytest.mark.slow
-@pytest.mark.soak
-@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
-@given(schedules(server=True))
-def test_the_history_in_redshift_at_a_full_export_is_that_export(redshift_world: World, schedule: Schedule) -> None:
-    check(run(redshift_world, schedule, KEPT))
+    played()
 
 
 def evolved() -> Iterator[Schedule]:
@@ -70,7 +67,7 @@ def evolved() -> Iterator[Schedule]:
     yield Schedule(writes, steps, False, True)
 
 
-@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ON_A_SERVER_TOO)
 def test_versions_follow_the_columns_of_their_table(request: pytest.FixtureRequest, where: str) -> None:
     for schedule in evolved():
         check(run(request.getfixturevalue(where), schedule, KEPT))

@@ -34,7 +34,7 @@ from ddb_assets_tests.model.live import GROUPS, Player
 from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, MINUTE, NAMES, Group, Write
 from ddb_assets_tests.model.redshift_world import FragileRedshift
-from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ModelWarehouse, ServerFault
+from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ServerFault, SqlModelWarehouse
 from ddb_assets_tests.support.examples import SOAK, examples
 
 RUNS = 8
@@ -63,7 +63,7 @@ def play(over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path) -> Play:
     return lambda seed: played(tmp_path, *over_duckdb, seed)
 
 
-def played(folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int, *server_faults: ServerFault) -> None:
+def played(folder: Path, warehouse: SqlModelWarehouse, faults: Faults, seed: int, *server_faults: ServerFault) -> None:
     """Plays a run in a folder of its own, which it deletes."""
     own = folder / uuid4().hex
     try:

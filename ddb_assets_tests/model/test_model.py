@@ -5,14 +5,15 @@ Schedules write, export and load at random through the real change log, exporter
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 
 from ddb_assets.warehouse.sql import evolution, ledger, load, merge, statements, unread
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets_tests.model.known import NO_KEY, UNREADABLE
+from ddb_assets_tests.model.models import HOW, MODELS, ON_A_SERVER_TOO, Model
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.schedule import (
     BEGIN,
@@ -26,18 +27,24 @@ from ddb_assets_tests.model.schedule import (
     run,
     schedules,
 )
-from ddb_assets_tests.model.world import Attributes, ServerFault, World
+from ddb_assets_tests.model.world import Attributes, ServerFault, SqlModelWarehouse, World
 from ddb_assets_tests.support.examples import SOAK, examples
-
-HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(4))
-@given(schedules())
-def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
-    run(world, schedule)
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_the_warehouse_is_the_table_whatever_happened_on_the_way(request: pytest.FixtureRequest, model: Model) -> None:
+    """Crashes at any step. A server also loses connections (before and after COMMIT too), refuses statements, and conflicts."""
+    world: World = request.getfixturevalue(model.fixture)
+    any_schedule = schedules(server=model.server)
+
+    @model.how
+    @given(any_schedule if model.share == 1 else any_schedule | schedules(server=model.server, unreadable=True))
+    def played(schedule: Schedule) -> None:
+        run(world, schedule)
+
+    played()
 
 
 @pytest.mark.slow
@@ -47,24 +54,6 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     """Items that go to quarantine, with and without a readable key, in any order of exports and loads."""
     run(world, schedule)
-
-
-@pytest.mark.slow
-@pytest.mark.soak
-@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
-@given(schedules(server=True) | schedules(server=True, unreadable=True))
-def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
-    """With lost connections (also before and after COMMIT), statements and files that fail, and conflicts."""
-    run(redshift_world, schedule)
-
-
-@pytest.mark.slow
-@pytest.mark.soak
-@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
-@given(schedules() | schedules(unreadable=True))
-def test_iceberg_is_the_table_whatever_happened_on_the_way(iceberg_world: World, schedule: Schedule) -> None:
-    """With crashes between the commits of the tables of one load."""
-    run(iceberg_world, schedule)
 
 
 def item(*tags: str) -> Attributes:
@@ -85,11 +74,15 @@ def test_a_window_around_an_older_initial_load_than_the_newest(world: World) -> 
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("soft_delete", [False, True])
-def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
+@pytest.mark.parametrize("model", [model for model in MODELS if model.every_step], ids=str)
+def test_a_crash_at_any_step_is_made_good_by_the_next_run(
+    request: pytest.FixtureRequest, model: Model, soft_delete: bool
+) -> None:
     """A crash before and after each file that flattening writes (also the report), each statement and each commit.
 
     Outside of a soak: a third of the steps with soft deletes, another third without, and one of two loads at each.
     """
+    world: World = request.getfixturevalue(model.fixture)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
@@ -170,7 +163,7 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
 
     def ahead(*arguments: Any) -> statements.Statement:
         statement = record(*arguments)
-        world.warehouse.elsewhere(statement)
+        cast("SqlModelWarehouse", world.warehouse).elsewhere(statement)
         return statements.Statement("SELECT 1")
 
     patch.setattr(load, "record", ahead)
@@ -199,7 +192,7 @@ WIDENED = Schedule(
 """A key and a value have DECIMAL columns that become VARCHAR. Then the earlier items are written and deleted."""
 
 
-@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ON_A_SERVER_TOO)
 def test_a_number_is_the_same_text_before_and_after_its_column_is_widened(
     request: pytest.FixtureRequest, where: str
 ) -> None:
@@ -211,7 +204,7 @@ def with_zeros_in_what_is_widened(patch: pytest.MonkeyPatch, world: World) -> It
     yield WIDENED
 
 
-@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ON_A_SERVER_TOO)
 @pytest.mark.parametrize(
     "defect",
     [

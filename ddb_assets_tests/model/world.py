@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.report import Relation
+from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
@@ -27,14 +27,15 @@ from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Exporter, ExportPeriod, ExportTask
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE, history_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.ledger import PREFIX
+from ddb_assets.warehouse.sql.load import load as sql_load
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.flatten.texts import number_text
 from ddb_assets_tests.model.bucket import FolderBucket
-from ddb_assets_tests.support.loading import load
 
 BUCKET = "model"
 KEY = KeySchema(partition_key="pk", sort_key="sk")
@@ -57,17 +58,20 @@ class ServerFault:
     number: int = 1
 
 
-class ModelWarehouse(SqlEngine, Protocol):
-    """A warehouse that can crash at each step. If it has a server, the server can fail too; `hit` says whether it did."""
+class ModelWarehouse(Protocol):
+    """A warehouse that can crash at each step. If it has a server, the server can fail too; `hit` says whether it did.
+
+    An adapter implements it once, and `conftest.py` lists it. Its steps call `Faults.step` and `Faults.commit`.
+    """
 
     hit: bool
 
-    def misbehaving(self, fault: ServerFault | None) -> contextlib.AbstractContextManager[None]:
-        """Arms the fault for the block."""
+    def load(self, report: Report, options: LoadOptions) -> LoadResult:
+        """As the warehouse's own `load`, with a step before and after whatever changes anything."""
         ...
 
-    def elsewhere(self, statement: Statement) -> None:
-        """Runs a statement on a connection of its own, which commits."""
+    def misbehaving(self, fault: ServerFault | None) -> contextlib.AbstractContextManager[None]:
+        """Arms the fault for the block."""
         ...
 
     def die(self) -> None:
@@ -79,8 +83,36 @@ class ModelWarehouse(SqlEngine, Protocol):
         ...
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table or view with these columns and its other columns. A missing column is NULL."""
+        """The rows that a person sees of a relation, with these columns and its other columns.
+
+        A missing column is None, and so is a missing value. A relation that does not exist has no rows.
+        """
         ...
+
+    def ledger(self, root: str) -> list[dict[str, Any]]:
+        """The loads of a table, in order: `sequence`, the counts of `LoadCounts` by their names, and the export's times."""
+        ...
+
+
+class SqlModelWarehouse(ModelWarehouse, SqlEngine, Protocol):
+    """One whose loads are SQL in transactions."""
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        ...
+
+
+class SqlLoads:
+    """What the warehouses have in common whose loads are SQL."""
+
+    def load(self: SqlModelWarehouse, report: Report, options: LoadOptions) -> LoadResult:
+        """By the engine itself."""
+        return sql_load(self, report, options)
+
+    def ledger(self: ModelWarehouse, root: str) -> list[dict[str, Any]]:
+        """The table of loads, which also has rows that are of no load."""
+        rows = [row for row in self.rows(f"{PREFIX}{root}", ()) if row["relation"]]
+        return sorted(rows, key=lambda row: int(row["sequence"]))
 
 
 class Faults:
@@ -129,7 +161,7 @@ class FragileStorage(Storage):
         super().delete(uris)
 
 
-class FragileWarehouse(DuckDBEngine):
+class FragileWarehouse(SqlLoads, DuckDBEngine):
     """A step before every statement, query, copy and commit, and one after every commit. Its server has no faults."""
 
     hit = False
@@ -268,14 +300,13 @@ class World:
                 flatten(self._storage, source, table=self.contract, key=KEY, out=out, schemas=self.schemas)
             report = read_report(self._storage, out)
             with self.warehouse.misbehaving(fault):
-                return load(
-                    self.warehouse,
-                    report,
+                options = LoadOptions(
                     force=force,
                     soft_delete=self.soft_delete,
                     max_quarantined=self.contract.max_quarantined,
                     history=self.contract.history,
                 )
+                return self.warehouse.load(report, options)
         except Crash:
             self.warehouse.die()
             raise
@@ -287,8 +318,7 @@ class World:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The loads so far, in order."""
-        rows = self.warehouse.rows(f"{PREFIX}{self.contract.name}", ())
-        return sorted((row for row in rows if row["relation"]), key=lambda row: int(row["sequence"]))
+        return self.warehouse.ledger(self.contract.name)
 
     def versions_outside(self, spans: set[tuple[datetime, datetime]]) -> list[int]:
         """Versions of the root's rows that are outside the times of these initial loads and windows."""

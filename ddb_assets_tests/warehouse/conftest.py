@@ -50,19 +50,8 @@ def iceberg(opened_iceberg: IcebergEngine) -> IcebergEngine:
 
 ON_ICEBERG = frozenset(
     {
-        "test_columns_are_added_and_widened_and_keep_their_values",
-        "test_a_key_that_is_widened_still_meets_its_rows",
-        "test_a_dropped_table_is_not_taken_for_loaded",
-        "test_hostile_names_and_keys_are_data",
-        "test_a_write_in_the_initial_loads_own_microsecond_outlives_the_initial_load_loaded_again",
-        "test_an_initial_load_marks_what_vanished",
-        "test_a_full_export_keeps_the_rows_of_what_it_could_not_read",
-        "test_old_values_are_hidden_with_the_first_load_that_hides_them",
         "test_a_row_of_somebody_else_is_not_taken_for_ours",
-        "test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item",
         "test_whole_numbers",
-        "test_a_load_is_done_once_and_the_ledger_knows_it",
-        "test_all_that_the_ledger_lists_is_dropped_and_nothing_else",
     }
 )
 """The tests of `warehouse` that always run on Iceberg too. `ICEBERG=1` runs all tests on Iceberg in the place of DuckDB."""

@@ -34,6 +34,7 @@ from ddb_assets_tests.support.engines import read as read_sql
 from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.examples import SOAK, examples
 from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conformance.worlds import WINDOW, WINDOWS, items, worlds
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -50,7 +51,6 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
-from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, worlds
 
 RESTART = LoadOptions(restart=True)
 

@@ -26,8 +26,8 @@ from ddb_assets.windows.upkeep_assets import upkeep_asset
 from ddb_assets_tests.support.engines import read, select, tables
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore, cold, every_value, hot, shown
+from ddb_assets_tests.warehouse.conformance.worlds import items
 from ddb_assets_tests.warehouse.exports import NOTE
-from ddb_assets_tests.warehouse.test_windows import items
 
 
 @pytest.fixture

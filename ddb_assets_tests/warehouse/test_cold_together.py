@@ -11,9 +11,10 @@ from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.engines import read, wipe
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.cold_store import AgedSource, ColdStore, cold, hot
+from ddb_assets_tests.warehouse.conformance.sql_subjects import SqlSubject
+from ddb_assets_tests.warehouse.conformance.test_history import at_time, kept, versions
+from ddb_assets_tests.warehouse.conformance.worlds import items
 from ddb_assets_tests.warehouse.test_cold import consistent
-from ddb_assets_tests.warehouse.test_history import at_time, kept, versions
-from ddb_assets_tests.warehouse.test_windows import items
 
 
 @pytest.fixture
@@ -35,22 +36,23 @@ def source(tmp_path: Path) -> AgedSource:
 
 
 def test_a_history_keeps_the_versions_of_cold_items(
-    store: ColdStore, engine: RedshiftEngine, source: AgedSource
+    store: ColdStore, engine: RedshiftEngine, source: AgedSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Versions are rows of their own in the warehouse, so a move and a compaction change nothing in them."""
     source.hashed = True
-    kept(engine, source.full(10))
+    subject = SqlSubject(engine, monkeypatch)
+    kept(subject, source.full(10))
     store.move(engine)
     source.put(11, "a", "501 second", "z")
     source.delete(12, "b")
-    kept(engine, source.window(10, 20))
+    kept(subject, source.window(10, 20))
     store.move(engine)
-    assert [(begin, end) for begin, end, *_ in versions(engine)["a"]] == [(10, 11), (11, None)]
-    assert [(begin, end) for begin, end, *_ in versions(engine)["b"]] == [(10, 12)]
+    assert [(begin, end) for begin, end, *_ in versions(subject)["a"]] == [(10, 11), (11, None)]
+    assert [(begin, end) for begin, end, *_ in versions(subject)["b"]] == [(10, 12)]
     store.compact(engine)
-    kept(engine, source.full(30))  # what is in it is no new version, cold or hot
+    kept(subject, source.full(30))  # what is in it is no new version, cold or hot
     store.move(engine)
-    found = versions(engine)
+    found = versions(subject)
     assert [(begin, end) for begin, end, *_ in found["a"]] == [(10, 11), (11, None)]
     assert (at_time(found, 10), at_time(found, 30)) == (items(source, 10), items(source, 30))
     consistent(engine, source, 30)

@@ -13,7 +13,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, tables
+from ddb_assets_tests.support.engines import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, KEY, NOTE, VERSION, Source, at, relation, report, write
 
 SHOWN = LoadOptions(tables=WarehouseOptions(views="analytics"))
@@ -40,33 +40,6 @@ def load_other(warehouse: AnyEngine, source: Source, name: str = "customers") ->
     )
     arn = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{name}"
     SqlWarehouse(warehouse).load(report([made], export_time=at(10), table_arn=arn).model_copy(update={"name": name}))
-
-
-def test_all_that_the_ledger_lists_is_dropped_and_nothing_else(warehouse: AnyEngine, source: Source) -> None:
-    opened = loaded(warehouse, source)
-    load_other(warehouse, source)
-    warehouse.execute(Statement("CREATE TABLE orders__notes (a BIGINT)"))
-    before = set(tables(warehouse))
-    held = opened.holdings("orders")
-    assert held == Holdings(
-        tables={"orders": 1, "orders__lines": 2, "_ddb_tombstones__orders": 1, "_ddb_loads__orders": 3}
-    )
-    opened.forget("orders", held, patience=PATIENCE)
-    assert {name for _, name in before - set(tables(warehouse))} == held.tables.keys()
-    assert select(warehouse, "SELECT DISTINCT relation FROM _ddb_loads") == [("customers",)]
-    assert opened.holdings("orders") == Holdings()
-    assert opened.rows(["customers"]) == {"customers": 1}
-
-
-@on_duckdb
-def test_a_table_that_is_declared_again_begins_anew(warehouse: AnyEngine, source: Source) -> None:
-    opened = loaded(warehouse, source)
-    opened.forget("orders", opened.holdings("orders"), patience=PATIENCE)
-    assert select(warehouse, "SELECT 1") == [(1,)]
-    assert not warehouse.standing(TableName(opened.schema, "_ddb_loads"))
-    opened.load(source.full(20))
-    assert read(warehouse).keys() == {"a"}
-    assert [load.sequence for load in opened.recorded("orders").loads] == [1]
 
 
 def test_its_views_go_too_when_their_schema_is_named(warehouse: AnyEngine, source: Source) -> None:
@@ -109,17 +82,6 @@ def test_a_list_that_two_ledgers_have_stays(warehouse: AnyEngine, source: Source
     warehouse.execute(Statement(f"{rows} WHERE relation = 'customers'"))
     with pytest.raises(LoadError, match="in the ledgers of orders and of customers"):
         opened.holdings("orders")
-
-
-def test_a_load_in_between_stops_it(warehouse: AnyEngine, source: Source) -> None:
-    opened = loaded(warehouse, source)
-    held = opened.holdings("orders")
-    source.put(22, "c", "x")
-    opened.load(source.window(20, 30))
-    with pytest.raises(LoadError, match="has been loaded in between: nothing was dropped"):
-        opened.forget("orders", held, patience=PATIENCE)
-    assert read(warehouse).keys() == {"a", "c"}
-    assert select(warehouse, "SELECT COUNT(*) FROM _ddb_loads") == [(3,)]
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from ddb_assets.warehouse.url import local_file, reads_s3, warehouse_kind, wareh
 from ddb_assets_tests.support.engines import SmallBuckets, read, select
 from ddb_assets_tests.support.examples import SOAK, examples
 from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conformance.worlds import WINDOW, WINDOWS, items, worlds
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,
@@ -50,7 +51,6 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
-from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, worlds
 
 
 def url(folder: Path) -> str:

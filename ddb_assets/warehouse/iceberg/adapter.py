@@ -48,10 +48,11 @@ class Iceberg:
         """Opens the catalog."""
         parsed = _catalog(url)
         try:
+            from ddb_assets.warehouse.iceberg.connection import IcebergEngine
             from ddb_assets.warehouse.iceberg.warehouse import IcebergWarehouse
         except ModuleNotFoundError as error:
             raise WarehouseError("Iceberg needs pyiceberg: pip install 'ddb-assets[iceberg]'") from error
-        return IcebergWarehouse(parsed, storage=opening.storage, aws=opening.aws)
+        return IcebergWarehouse(IcebergEngine(parsed, storage=opening.storage, aws=opening.aws))
 
 
 def _catalog(url: str) -> CatalogUrl:

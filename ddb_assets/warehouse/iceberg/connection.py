@@ -53,7 +53,7 @@ class IcebergEngine(DuckDBEngine):
     def __init__(self, url: CatalogUrl, *, storage: Storage | None = None, aws: "AWS | None" = None) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="ddb_assets-iceberg-")
         super().__init__(Path(self._scratch.name, "work.duckdb"), storage=storage)
-        self._url, self._aws = url, aws
+        self.url, self._aws = url, aws
         self.default_schema = url.namespace
         self._unit: dict[TableName, Held] | None = None
         self._there: set[TableName] | None = None
@@ -61,7 +61,7 @@ class IcebergEngine(DuckDBEngine):
 
     def __enter__(self) -> Self:
         try:
-            self.store = Store(self._closing.enter_context(open_catalog(self._url, self._aws)), self._url)
+            self.store = Store(self._closing.enter_context(open_catalog(self.url, self._aws)), self.url)
         except IcebergError as error:
             raise WarehouseError(str(error)) from error
         super().__enter__()

@@ -1,28 +1,17 @@
 """The warehouse whose tables are Iceberg tables: loads of exports as in any other, and no streams."""
 
-from typing import TYPE_CHECKING
-
-from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
-from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.refused import NotFollowing
 from ddb_assets.warehouse.results import LoadResult, Rehearsal
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-
-if TYPE_CHECKING:
-    from ddb_assets.aws.clients import AWS
 
 
 class IcebergWarehouse(NotFollowing, SqlWarehouse):
     """Implements `Warehouse` for the tables of a catalog's namespace."""
 
     not_followed = "Iceberg, where each load is several commits"
-
-    def __init__(self, url: CatalogUrl, *, storage: Storage | None = None, aws: "AWS | None" = None) -> None:
-        super().__init__(IcebergEngine(url, storage=storage, aws=aws))
 
     def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
         """Applies the export; its tables change together (`commit.py`)."""

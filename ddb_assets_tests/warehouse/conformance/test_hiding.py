@@ -7,11 +7,9 @@ import pytest
 
 from ddb_assets.contract.report import Hidden
 from ddb_assets.settings import MASK_SECRET
-from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.flattening import Flattening
-from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, select
-from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conformance.subject import Subject, load
 from ddb_assets_tests.warehouse.exports import Source
 
 MASKED = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
@@ -21,8 +19,8 @@ def hidden(report: Any, *paths: Hidden) -> Any:
     return report.model_copy(update={"hidden": paths})
 
 
-def notes(warehouse: AnyEngine) -> dict[Any, Any]:
-    return dict(select(warehouse, 'SELECT order_id, note FROM "orders"'))
+def notes(subject: Subject) -> dict[Any, Any]:
+    return dict(subject.rows("orders", "order_id", "note"))
 
 
 @pytest.fixture
@@ -33,34 +31,35 @@ def twice(source: Source) -> Source:
     return source
 
 
-def test_old_values_are_hidden_with_the_first_load_that_hides_them(warehouse: AnyEngine, twice: Source) -> None:
-    load(warehouse, twice.full(10))
-    result = load(warehouse, hidden(twice.window(10, 30), *MASKED))
-    assert notes(warehouse) == {"a": None, "b": "masked by now"}
+def test_old_values_are_hidden_with_the_first_load_that_hides_them(subject: Subject, twice: Source) -> None:
+    load(subject, twice.full(10))
+    result = load(subject, hidden(twice.window(10, 30), *MASKED))
+    assert notes(subject) == {"a": None, "b": "masked by now"}
     assert result.remarks[0].startswith("note is hidden now (sha256)")
-    assert select(warehouse, 'SELECT "value" FROM "orders__lines"') == [("line",)]
+    assert subject.rows("orders__lines", "value") == [("line",)]
     twice.put(40, "c", "masked too")
-    assert not load(warehouse, hidden(twice.window(30, 50), *MASKED)).remarks
-    assert notes(warehouse)["b"] == "masked by now"
+    assert not load(subject, hidden(twice.window(30, 50), *MASKED)).remarks
+    assert notes(subject)["b"] == "masked by now"
 
 
-@on_duckdb
-def test_another_mask_hides_those_of_the_former(warehouse: AnyEngine, twice: Source) -> None:
-    load(warehouse, hidden(twice.full(10), *MASKED))
-    load(warehouse, hidden(twice.window(10, 30), MASKED[0].model_copy(update={"how": "hmac"})))
-    assert notes(warehouse) == {"a": None, "b": "masked by now"}
+@pytest.mark.alike
+def test_another_mask_hides_those_of_the_former(subject: Subject, twice: Source) -> None:
+    load(subject, hidden(twice.full(10), *MASKED))
+    load(subject, hidden(twice.window(10, 30), MASKED[0].model_copy(update={"how": "hmac"})))
+    assert notes(subject) == {"a": None, "b": "masked by now"}
 
 
-@on_duckdb
-def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyEngine, twice: Source) -> None:
-    load(warehouse, hidden(twice.full(10), *MASKED))
+@pytest.mark.alike
+def test_an_export_that_shows_what_is_hidden_is_refused(subject: Subject, twice: Source) -> None:
+    load(subject, hidden(twice.full(10), *MASKED))
     with pytest.raises(LoadError, match="note must not be seen"):
-        load(warehouse, twice.window(10, 30))
-    assert notes(warehouse) == {"a": "s3cret", "b": "s3cret"}
+        load(subject, twice.window(10, 30))
+    assert notes(subject) == {"a": "s3cret", "b": "s3cret"}
 
 
+@pytest.mark.alike
 def test_a_mask_and_an_exclusion_said_later_from_items_to_rows(
-    duckdb: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MASK_SECRET, "pepper")
     flattening = Flattening(tmp_path)
@@ -74,7 +73,8 @@ def test_a_mask_and_an_exclusion_said_later_from_items_to_rows(
     columns = {"bool": {"mask": "sha256"}, "wide": {"mask": "hmac"}, "gone": {"exclude": True}, "c.e": {"mask": "drop"}}
     hides = flattening([{"pk": {"S": "new"}, **item}], columns=columns).report
     assert {found.path for found in hides.hidden} == columns.keys()
-    load(duckdb, first)
-    result = load(duckdb, hides)
+    load(subject, first)
+    result = load(subject, hides)
     assert len(result.remarks) == len(columns)
-    assert "s3cret" not in str(select(duckdb, 'SELECT * FROM "orders"'))
+    columns_now = subject.warehouse.columns(["orders"])["orders"]
+    assert "s3cret" not in str(subject.rows("orders", *columns_now))

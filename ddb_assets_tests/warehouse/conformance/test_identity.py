@@ -8,31 +8,28 @@ import pytest
 
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.flatten.schema_store import SchemaStoreError
-from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.test_identity import HMAC, SECRET, made
-from ddb_assets_tests.support.engines import AnyEngine, select
-from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conformance.subject import Subject, load, loads
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Any:
-    with DuckDBEngine(":memory:") as warehouse:
-        load(warehouse, made(tmp_path).report)
-        yield warehouse
+def loaded(subject: Subject, tmp_path: Path) -> Subject:
+    load(subject, made(tmp_path).report)
+    return subject
 
 
-def count(warehouse: DuckDBEngine) -> object:
-    return warehouse.fetch(Statement('SELECT COUNT(*) FROM "main"."orders"'))[0][0]
+def count(subject: Subject) -> int:
+    return subject.warehouse.rows(["orders"])["orders"]
 
 
+@pytest.mark.alike
 @pytest.mark.parametrize(
     "change", [{"key": "at"}, {"columns": {"id": {"mask": "sha256"}}}, {"store": "other"}], ids=str
 )
 def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
-    tmp_path: Path, loaded: DuckDBEngine, change: dict[str, Any]
+    tmp_path: Path, loaded: Subject, change: dict[str, Any]
 ) -> None:
     other = made(tmp_path, export=1, restart=True, **change).report
     with pytest.raises(LoadError, match=r"does not match the rows of 'orders'.*--restart"):
@@ -45,20 +42,20 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
 
 
 def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
-    warehouse: AnyEngine, tmp_path: Path
+    subject: Subject, tmp_path: Path
 ) -> None:
     """A load does not delete values before it has the new ones, and a key of bytes cannot become its mask."""
     old: dict[str, tuple[str, object]] = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
     new: dict[str, tuple[str, object]] = {"order_id": ("VARCHAR(64)", "masked"), "flag": ("BOOLEAN", True)}
-    load(warehouse, keyed(tmp_path, 5, old))
+    load(subject, keyed(tmp_path, 5, old))
     for column in ("order_id", "flag"):
         with pytest.raises(LoadError, match=rf'DROP COLUMN "{column}" and load .*, or .* with restart') as no:
-            load(warehouse, keyed(tmp_path, 9, new), restart=True)
-        assert select(warehouse, "SELECT COUNT(*) FROM orders") == [(1,)]
+            load(subject, keyed(tmp_path, 9, new), restart=True)
+        assert count(subject) == 1
         (statement,) = re.findall(r"ALTER TABLE \S+ DROP COLUMN \S+", str(no.value))
-        warehouse.execute(Statement(statement))
-    load(warehouse, keyed(tmp_path, 9, new), restart=True)
-    assert select(warehouse, "SELECT order_id, flag FROM orders") == [("masked", True)]
+        subject.run(statement)
+    load(subject, keyed(tmp_path, 9, new), restart=True)
+    assert subject.rows("orders", "order_id", "flag") == [("masked", True)]
 
 
 def keyed(folder: Path, time: int, values: dict[str, tuple[str, object]]) -> Report:
@@ -72,30 +69,34 @@ def keyed(folder: Path, time: int, values: dict[str, tuple[str, object]]) -> Rep
     return report([write(folder / str(time), made, [row])], export_time=at(time))
 
 
-def test_a_load_after_the_secret_was_rotated_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with DuckDBEngine(":memory:") as warehouse:
-        monkeypatch.setenv(SECRET, "one")
-        load(warehouse, made(tmp_path, columns=HMAC).report)
-        monkeypatch.setenv(SECRET, "two")
-        rotated = made(tmp_path, export=1, columns=HMAC, restart=True).report
-        with pytest.raises(LoadError, match="the secret of mask: hmac has changed"):
-            load(warehouse, rotated)
-        load(warehouse, rotated, restart=True)
+@pytest.mark.alike
+def test_a_load_after_the_secret_was_rotated_is_refused(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET, "one")
+    load(subject, made(tmp_path, columns=HMAC).report)
+    monkeypatch.setenv(SECRET, "two")
+    rotated = made(tmp_path, export=1, columns=HMAC, restart=True).report
+    with pytest.raises(LoadError, match="the secret of mask: hmac has changed"):
+        load(subject, rotated)
+    load(subject, rotated, restart=True)
 
 
-def test_what_is_raised_before_the_commit_undoes_the_load(tmp_path: Path) -> None:
+def test_what_is_raised_before_the_commit_undoes_the_load(subject: Subject, tmp_path: Path) -> None:
     def refused() -> None:
         raise SchemaStoreError("stored by another run")
 
-    with DuckDBEngine(":memory:") as warehouse:
-        report = made(tmp_path).report
-        with pytest.raises(SchemaStoreError):
-            load(warehouse, report, before_commit=refused)
-        assert count(warehouse) == 0
-        assert load(warehouse, report).applied
+    report = made(tmp_path).report
+    with pytest.raises(SchemaStoreError):
+        load(subject, report, before_commit=refused)
+    assert loads(subject) == 0
+    assert "orders" not in subject.tables() or count(subject) == 0
+    assert load(subject, report).applied
+    assert count(subject) == 1
 
 
-def test_only_a_full_export_can_start_a_table_over(tmp_path: Path, loaded: DuckDBEngine) -> None:
+@pytest.mark.alike
+def test_only_a_full_export_can_start_a_table_over(tmp_path: Path, loaded: Subject) -> None:
     window = made(tmp_path, export=1).report.model_copy(update={"export_type": "INCREMENTAL_EXPORT"})
     with pytest.raises(LoadError, match="can only be started over with a full export"):
         load(loaded, window, restart=True)
