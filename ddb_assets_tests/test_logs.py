@@ -16,6 +16,7 @@ from ddb_assets.settings import LOG, MASK_SECRET, SLACK_TOKEN, SettingError
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.support.instances import in_memory
+from ddb_assets_tests.support.materializing import asset
 from ddb_assets_tests.support.tables import items_of, new_table
 from ddb_assets_tests.support.written_export import ID, write_export
 
@@ -117,6 +118,22 @@ def test_a_second_call_adds_nothing(own_logger: logging.Logger, monkeypatch: pyt
     logs.configure()
     assert len(own_logger.handlers) == 1
     assert own_logger.level == logging.INFO
+
+
+@pytest.mark.usefixtures("as_json")
+@pytest.mark.parametrize(
+    ("component", "key", "attributes"),
+    [
+        ("DynamoDBTable", "warehouse/orders", {"table": "Orders"}),
+        ("DynamoDBImport", "imports/prices", {"name": "prices", "table": "Products", "source": "prices.csv"}),
+        ("DynamoDBCopy", "copies/mine", {"name": "mine", "source": "Orders", "destination": "Orders-copy"}),
+    ],
+)
+def test_each_component_sets_it_up(
+    component: str, key: str, attributes: dict[str, Any], own_logger: logging.Logger
+) -> None:
+    asset(component, key.split("/"), attributes)
+    assert len(own_logger.handlers) == 1
 
 
 @pytest.mark.parametrize("text", ["yaml", "json:loud", ":debug", "json:"])

@@ -15,6 +15,7 @@ from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.verify import SAMPLE
+from ddb_assets.logs import configure
 from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
@@ -88,6 +89,7 @@ class DynamoDBCopy(CopyDeclaration):
     @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset and its checks."""
+        configure()
         sources = Project.of(context, self).edges.sources[self.name]
         return dg.Definitions(
             assets=[copy_asset(self.name, self.config, self.declared.owners, sources)], resources=RESOURCES

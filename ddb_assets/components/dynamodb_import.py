@@ -14,6 +14,7 @@ from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in
 from ddb_assets.components.project import ImportDeclaration
 from ddb_assets.imports.assets import import_asset
 from ddb_assets.imports.import_config import BulkPutConfig, ImportConfig, ImportOptions
+from ddb_assets.logs import configure
 from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
@@ -109,6 +110,7 @@ class DynamoDBImport(ImportDeclaration):
     @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The asset and its checks."""
+        configure()
         declared = self.declared
         return dg.Definitions(
             assets=[

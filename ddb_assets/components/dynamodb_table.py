@@ -23,6 +23,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.engines.flattening import flattening_of
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
+from ddb_assets.logs import configure
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.scans.assets import scan_asset
 from ddb_assets.warehouse.assets import history_specs, warehouse_assets
@@ -138,6 +139,7 @@ class DynamoDBTable(TableDeclaration):
     @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
+        configure()
         project, table = Project.of(context, self), self.table
         own = _definitions(table, project.edges.writers[table.name])
         own = translated(own, (table, self.translate)) if self.translate else own

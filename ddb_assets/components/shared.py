@@ -14,7 +14,6 @@ from ddb_assets.contract.metrics import chosen
 from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
-from ddb_assets.logs import configure
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.settings import METRICS, optional
@@ -30,7 +29,6 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
 
     Raises ConfigError when two tables would be loaded into one table of the warehouse.
     """
-    configure()
     tables = [component.table for component in declared]
     check_relation_names(tables)
     exported = [key for table in tables for key in stage_keys(table, *whole_stages(table))]

@@ -30,9 +30,10 @@ def template(wanted: Wanted) -> dict[str, Any]:
     if len(resources) != sum(map(len, groups)):
         raise InfrastructureError("two names become the same resource of the stack: rename a table or a stream")
     if len(resources) > MAX_RESOURCES:
+        fewer = ", or name fewer metrics" if wanted.options.metrics else ""
         raise InfrastructureError(
             f"the stack would have {len(resources)} resources, and CloudFormation takes {MAX_RESOURCES}: divide the tables "
-            "among several projects, each with a stack of its own"
+            f"among several projects, each with a stack of its own{fewer}"
         )
     return {
         "AWSTemplateFormatVersion": "2010-09-09",

@@ -193,6 +193,8 @@ def test_a_hundred_tables_get_several_policies_and_a_thousand_are_refused() -> N
     assert named == {table.table for table in tables[:100]}
     with pytest.raises(InfrastructureError, match="divide the tables among several projects"):
         template(Wanted(LAKE, tables))
+    with pytest.raises(InfrastructureError, match=r"500: divide the tables among .*, or name fewer metrics"):
+        template(Wanted(LAKE, tables[:200], options=Options(metrics=tuple(UNITS))))
 
 
 def test_ids_of_resources_stay_apart_and_stay_the_same() -> None:
