@@ -10,10 +10,12 @@ import pytest
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Rehearsal
 from ddb_assets.warehouse.sql import load as sql
 from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.load_stream import load_stream
 from ddb_assets.warehouse.sql.rehearsal import rehearse
 from ddb_assets.warehouse.sql.statements import Statement
 
@@ -23,14 +25,17 @@ OTHERS = ("SELECT", "WITH", "BEGIN", "LOCK", "COMMIT", "SET")
 OF_TABLES = ("ALTER", "CREATE TABLE", "CREATE SCHEMA", "CREATE OR REPLACE VIEW", "COMMENT")
 
 
-def compare(engine: SqlEngine, report: Report, **options: Any) -> Rehearsal:
-    """Rehearses the load of a report without its rows, then loads it; returns what was said, which is what was done."""
+def compare(engine: SqlEngine, report: Report, *, moved: Moved | None = None, **options: Any) -> Rehearsal:
+    """Rehearses the load of a report without its rows, then loads it; returns what was said, which is what was done.
+
+    With `moved` it is of records of the stream that fills the table.
+    """
     how = LoadOptions(**options)
     before = content(engine, report)
-    said = rehearse(engine, without_rows(report), how)
+    said = rehearse(engine, without_rows(report), how, streamed=moved is not None)
     assert content(engine, report) == before
     with noted(engine) as done:
-        result = sql.load(engine, report, how)
+        result = load_stream(engine, report, moved, how) if moved else sql.load(engine, report, how)
     check_statements(said, done)
     assert said.remarks == result.remarks
     now = engine.layouts(engine.default_schema, said.after)

@@ -1,5 +1,6 @@
 """A rehearsal says what the load does: its statements, its columns, its refusals. It changes nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Report
 from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.streams.position import BEGINNING_OF_STREAM
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.sql.noting import NotingEngine
@@ -14,8 +16,10 @@ from ddb_assets.warehouse.sql.rehearsal import rehearse
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.support.engines import AnyEngine, on_duckdb
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.exports import EXTRA, KEY, VERSION, Source, at, relation, report, write
+from ddb_assets_tests.warehouse.exports import EXTRA, KEY, VERSION, Item, Source, at, relation, report, write
 from ddb_assets_tests.warehouse.rehearsing import compare, refused, without_rows
+from ddb_assets_tests.warehouse.test_load_stream import Filled
+from ddb_assets_tests.warehouse.test_tail import Streamed
 
 DESIGN = WarehouseOptions(views="people", sortkey=("order_id",))
 
@@ -83,6 +87,31 @@ def test_iceberg_tables(iceberg: IcebergEngine, tmp_path: Path) -> None:
     compare(iceberg, export(tmp_path, 1, column("n", "BIGINT")))
     grown = compare(iceberg, export(tmp_path, 2, column("n", "DECIMAL(38,2)"), column("j", "SUPER")))
     assert (grown.before["orders"].keys() ^ grown.after["orders"].keys()) == {"j"}
+
+
+def test_records_of_a_stream_that_fills_the_table(duckdb: AnyEngine, source: Source) -> None:
+    filled = Filled(duckdb, source)
+    change = ("a", 1, Item("s3cret", ("x",)))
+    assert compare(duckdb, filled.landing(change), moved=filled.move()).after.keys() == {"orders", "orders__lines"}
+    masked = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
+    hiding = filled.landing(("b", 2, Item("new"))).model_copy(update={"hidden": masked})
+    said = compare(duckdb, hiding, moved=filled.move(), soft_delete=True, tables=DESIGN)
+    assert said.remarks[0].startswith("note is hidden now")
+    over = compare(duckdb, hiding, moved=replace(filled.move(), start=BEGINNING_OF_STREAM), restart=True)
+    assert 'DELETE FROM "main"."orders"' in over.statements
+    with pytest.raises(LoadError, match="a stream has filled 'orders'"):
+        rehearse(duckdb, without_rows(source.full(10)))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_table_with_a_tail(duckdb: AnyEngine, source: Source, restart: bool) -> None:
+    source.put(1, "a", "s3cret")
+    load(duckdb, source.full(10))
+    Streamed(duckdb, source).say(("a", 20, Item("said")))
+    masked = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
+    coming = source.full(30).model_copy(update={"hidden": masked})
+    said = compare(duckdb, coming, restart=restart, tables=DESIGN)
+    assert any('"_ddb_tail__orders"' in text for text in said.statements)
 
 
 def test_what_is_loaded_already_is_said(duckdb: AnyEngine, source: Source) -> None:
