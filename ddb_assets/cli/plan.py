@@ -18,9 +18,9 @@ from ddb_assets.settings import warehouse_address
 from ddb_assets.status.pictures import Silent
 
 NEXT = {
-    "window": "the next window is loaded as usual",
-    "full": "a full load is next",
-    "records": "the next records of the stream are loaded as usual",
+    "window": "the next window is taken as usual",
+    "full": "the next full load is taken as usual",
+    "records": "the next records of the stream are taken as usual",
     "restart": "the table must start over",
     None: "no load would be taken",
 }
@@ -68,11 +68,12 @@ def _lines(plan: Plan, *, with_sql: bool) -> Iterator[str]:
         return
     yield title
     if plan.tried:
-        yield f"  {'not loaded yet' if plan.has_no_rows else NEXT[plan.way]}"
+        yield f"  {_next(plan)}"
     for place, why in plan.silent.items():
         yield f"  {place} did not answer: {why}"
-    for attempt in plan.refused:
-        yield f"  refused ({USUAL[attempt.way]}): {reason(attempt)}"
+    for why in dict.fromkeys(map(reason, plan.refused)):
+        ways = ", ".join(USUAL[attempt.way] for attempt in plan.refused if reason(attempt) == why)
+        yield f"  refused ({ways}): {why}"
     if plan.todo:
         yield f"  what to do: {plan.todo}"
         yield from (f"    {command}" for command in plan.commands)
@@ -86,6 +87,12 @@ def _lines(plan: Plan, *, with_sql: bool) -> Iterator[str]:
     yield ""
 
 
+def _next(plan: Plan) -> str:
+    if plan.has_no_rows:
+        return "it is not loaded yet"
+    return "a full load must come first" if plan.way == "full" and plan.refused else NEXT[plan.way]
+
+
 def _changes(plan: Plan) -> Iterator[str]:
     for change in plan.changes:
         yield f"  schema: {change.path}: {change.what}"
@@ -93,7 +100,7 @@ def _changes(plan: Plan) -> Iterator[str]:
     for table in dict.fromkeys(change.table for change in new):
         yield f"  new table {table}: {', '.join(change.column for change in new if change.table == table)}"
     yield from (f"  {_said(change)}" for change in plan.columns if change.how != "table")
-    yield from (f"  view {view} is made again" for view in plan.views)
+    yield from (f"  view {view} is created or replaced" for view in plan.views)
     yield from (f"  old rows: {remark}" for remark in plan.old_rows)
     if plan.other_contract:
         yield "  rows that are loaded stay as the earlier contract made them, until their items change or all are loaded again"

@@ -50,8 +50,8 @@ class Plan:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the next usual load would be refused, or cannot be told."""
-        return not self.tried or bool(self.refused)
+        """Whether the next usual load would be refused, as far as the contract and the newest profile say, or cannot be told."""
+        return not self.tried or bool(self.refused or self.doubt)
 
     @property
     def way(self) -> Way | None:

@@ -132,7 +132,7 @@ def test_what_a_change_of_the_contract_does(place: Place) -> None:
     assert plan["all_items"]["usd"] >= 0
     printed = call("plan", "--config", place.contract(warehouse={"views": "people"}), "--sql").output
     assert '\n    CREATE SCHEMA IF NOT EXISTS "people";\n' in printed
-    assert "  view people.orders is made again\n" in printed
+    assert "  view people.orders is created or replaced\n" in printed
 
 
 def test_a_json_column_that_becomes_columns(place: Place) -> None:
@@ -161,6 +161,8 @@ def test_a_table_that_must_start_over(place: Place) -> None:
     assert "key attribute 'id' had no mask, now it has mask: sha256" in plan["refused"][0]["reason"]
     assert plan["todo"].startswith("start the table over with a full export")
     assert '"restart": true' in plan["commands"][0]
+    printed = call("plan", "--config", place.contract(columns={"id": {"mask": "sha256"}}), code=1).output
+    assert "\n  the table must start over\n  refused (windows, full loads): the stored schema" in printed
     assert 'DELETE FROM "main"."orders"' in plan["statements"]
 
 
