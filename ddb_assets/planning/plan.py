@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the next usual load would be refused, as far as the contract and the newest profile say, or cannot be told."""
+        """Whether the next usual load would be refused by the contract or the newest profile, or that cannot be told."""
         return not self.tried or bool(self.refused or self.doubt)
 
     @property
