@@ -70,7 +70,7 @@ def _lines(plan: Plan, *, with_sql: bool) -> Iterator[str]:
     if plan.tried:
         yield f"  {_next(plan)}"
     for place, why in plan.silent.items():
-        yield f"  {place} did not answer: {why}"
+        yield f"  {why}" if place == "rehearsal" else f"  {place} did not answer: {why}"
     for why in dict.fromkeys(map(reason, plan.refused)):
         ways = ", ".join(USUAL[attempt.way] for attempt in plan.refused if reason(attempt) == why)
         yield f"  refused ({ways}): {why}"

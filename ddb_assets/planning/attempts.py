@@ -21,6 +21,7 @@ from ddb_assets.windows.coverage import missing
 Way = Literal["window", "full", "records", "restart"]
 """How the table goes on. full: with a full export or a scan; restart: with one that replaces all rows and the ledger."""
 LATER = timedelta(minutes=1)
+NOTHING = Rehearsal(statements=(), before={}, after={})
 REFUSALS = (SchemaError, MaskError, KeyTypeError, LoadError)
 """What flattening and loads raise for a contract that does not fit. A place that does not answer is no refusal."""
 
@@ -54,11 +55,12 @@ class Kept:
 
 
 def attempts(
-    table: Table, origin: Origin, kept: Kept, warehouse: Rehearses, now: datetime | None = None
+    table: Table, origin: Origin, kept: Kept, warehouse: Rehearses | None, now: datetime | None = None
 ) -> list[Attempt]:
     """The loads that were tried; the last one is taken, unless all are refused.
 
-    Raises WarehouseError where the warehouse does not answer.
+    Without a `warehouse` that can rehearse, only what flattening would refuse is refused. Raises WarehouseError where the
+    warehouse does not answer.
     """
     tried: list[Attempt] = []
     for way in _ways(table, kept):
@@ -78,7 +80,7 @@ def _ways(table: Table, kept: Kept) -> Iterator[Way]:
     yield "restart"
 
 
-def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Rehearses, now: datetime) -> Attempt:
+def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Rehearses | None, now: datetime) -> Attempt:
     streamed, restart = table.source == "stream", way == "restart"
     kind: Kind = "records" if streamed else "window" if way == "window" else "full"
     found: Upcoming | None = None
@@ -87,11 +89,11 @@ def _attempt(way: Way, table: Table, origin: Origin, kept: Kept, warehouse: Rehe
         span = span or (_latest(kept.recorded, now), max(now, _latest(kept.recorded, now) + LATER))
         found = upcoming(table, origin, kind, span, kept.stored, kept.profile, restart=restart)
         options = LoadOptions.of(table, restart=restart)
-        said = warehouse.rehearse(found.report, options, streamed=streamed)
+        said = warehouse.rehearse(found.report, options, streamed=streamed) if warehouse else NOTHING
     except REFUSALS as error:
         return Attempt(way, str(error), found)
     try:
-        if found.likely:
+        if found.likely and warehouse:
             warehouse.rehearse(found.likely.report, options, streamed=streamed)
     except REFUSALS as error:
         return Attempt(way, upcoming=found, rehearsal=said, doubt=str(error))

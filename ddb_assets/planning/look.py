@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SHARED = "_ddb_loads"
 """The view of all ledgers."""
+NOT_REHEARSED = "loads into this warehouse cannot be rehearsed: its columns, and what it refuses, are not in the plan"
 
 
 class PlanError(DdbAssetsError):
@@ -53,20 +54,22 @@ def look(aws: "AWS", address: str, schemas: str, table: Table, prices: Prices) -
         return Plan(table, silent=silent)
     try:
         with _opened(aws, address, storage, table) as warehouse:
-            if not isinstance(warehouse, Rehearses):
-                raise WarehouseError("loads into this warehouse cannot be rehearsed, so nothing can be said of them")
             recorded = warehouse.recorded(table.name)
+            rehearsing = warehouse if isinstance(warehouse, Rehearses) else None
+            if rehearsing is None:
+                silent["rehearsal"] = NOT_REHEARSED
             kept = Kept(stored, None if isinstance(profile, Silent) else profile, recorded)
             origin = _origin(table, None if isinstance(described, Silent) else described, kept)
             names = other_names(warehouse, table, origin, recorded)
             return Plan(
                 table,
-                attempts(table, origin, kept, warehouse),
+                attempts(table, origin, kept, rehearsing),
                 stored,
                 cadence_change(table, recorded.coverage, next_window(table, recorded)),
                 None if isinstance(described, Silent) else all_items(table, _known(described), prices),
                 names,
                 silent,
+                loaded=bool(recorded.loads),
             )
     except PlanError as error:
         return Plan(table, stored=stored, silent={**silent, "plan": str(error)})

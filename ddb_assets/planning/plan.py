@@ -27,7 +27,7 @@ class Plan:
 
     `tried` are the loads that were rehearsed, the last one is taken unless all are refused; it is empty if a place that must
     be asked did not answer. `silent` says why, by place. `all_items` is what it costs to bring every item again.
-    `other_names` are names under which the same DynamoDB table is loaded.
+    `other_names` are names under which the same DynamoDB table is loaded. `loaded`: it has loads under its own.
     """
 
     table: Table
@@ -37,6 +37,7 @@ class Plan:
     all_items: Line | None = None
     other_names: Sequence[str] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
+    loaded: bool = False
 
     @property
     def taken(self) -> Attempt | None:
@@ -66,9 +67,7 @@ class Plan:
     @property
     def has_no_rows(self) -> bool:
         """Whether the next load is the first one."""
-        return self.way in {"full", "records"} and not (
-            self.taken and self.taken.rehearsal and self.taken.rehearsal.identity
-        )
+        return self.way in {"full", "records"} and not self.loaded
 
     @property
     def todo(self) -> str:
@@ -159,7 +158,10 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether the next load changes nothing but rows."""
-        found = (self.refused, self.changes, self.columns, self.statements, self.old_rows, self.unknowns, self.doubt)
+        found = (
+            *(self.refused, self.changes, self.columns, self.statements, self.old_rows, self.unknowns, self.doubt),
+            self.silent,
+        )
         return bool(self.taken) and not (any(found) or self.other_contract or self.cadence or self.has_no_rows)
 
     @property

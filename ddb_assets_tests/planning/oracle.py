@@ -77,12 +77,12 @@ class World:
             self.warehouse.recorded("orders"),
         )
 
-    def plan(self, table: Table) -> Plan:
+    def plan(self, table: Table, *, rehearsed: bool = True) -> Plan:
         origin = Origin(self.arn, self.table_id, KeySchema.of([self.key]))
         kept, before = self.kept, self.everything()
-        tried = attempts(table, origin, kept, self.warehouse, self.now)
+        tried = attempts(table, origin, kept, self.warehouse if rehearsed else None, self.now)
         assert self.everything() == before
-        return Plan(table, tried, kept.stored)
+        return Plan(table, tried, kept.stored, loaded=bool(kept.recorded.loads))
 
     def everything(self) -> tuple[list[str], list[Any], list[str]]:
         """What a plan must not change: tables, views and columns, and the files of the lake."""

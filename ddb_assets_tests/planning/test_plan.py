@@ -80,3 +80,12 @@ def test_what_a_frozen_contract_does_not_know(world: World) -> None:
     plan = check(world, orders(contract="freeze"))
     assert plan.doubt.startswith("the frozen contract of Orders does not know what the newest profile has at mix:")
     assert not plan.is_empty
+
+
+def test_a_warehouse_that_cannot_rehearse(world: World) -> None:
+    world.load(orders(nested={"m": "json"}), "full")
+    changed = orders(nested={"m": "flatten"}, columns={"n": {"type": "DECIMAL(20,2)"}})
+    plan, blind = world.plan(changed), world.plan(changed, rehearsed=False)
+    assert [one.reason for one in blind.refused] == [one.reason for one in plan.refused] != []
+    assert (blind.way, blind.changes, blind.unknowns) == (plan.way, plan.changes, plan.unknowns)
+    assert (blind.columns, blind.statements) == ([], ())

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -186,11 +185,6 @@ def test_a_place_that_does_not_answer_is_no_refusal(place: Place) -> None:
     plan = planned(place, 1)
     assert (plan["next"], plan["refused"]) == (None, [])
     assert "w.duckdb" in plan["not_asked"]["warehouse"]
-
-
-def test_a_warehouse_that_cannot_rehearse_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ddb_assets.planning.look.open_warehouse", lambda *_, **__: nullcontext(object()))
-    assert "cannot be rehearsed" in planned(place, 1)["not_asked"]["warehouse"]
 
 
 def test_wrong_calls(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
