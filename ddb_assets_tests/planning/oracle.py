@@ -182,9 +182,10 @@ def check(world: World, table: Table, items: Sequence[dict[str, Any]] = ITEMS) -
         check_statements(plan.taken.rehearsal, done)
         assert {name: now[name] for name in then} == {name: dict(types) for name, types in then.items()}
         return plan
-    if plan.starts_over or plan.stored is None:
-        return plan
     likely = {name for one in plan.unknowns for name, _ in one.likely}
+    if plan.starts_over:
+        assert likely <= now["orders"].keys()
+        return plan
     for name, types in then.items():
         assert types.items() <= now[name].items()
         assert now[name].keys() - types.keys() <= likely
