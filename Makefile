@@ -74,6 +74,7 @@ bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ##
 	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)
 	$(BIN)/python -m ddb_assets_tests.bench.writing
 	$(BIN)/python -m ddb_assets_tests.bench.loading
+	$(BIN)/python -m ddb_assets_tests.bench.warehouses
 	$(BIN)/python -m ddb_assets_tests.bench.following
 	$(BIN)/python -m ddb_assets_tests.bench.reload
 	$(BIN)/python -m ddb_assets_tests.bench.spark

@@ -178,7 +178,8 @@ def redshift() -> Iterator[RedshiftServer]:
 @pytest.fixture(scope="session")
 def clickhouse_server() -> Iterator[ClickHouseServer]:
     """ClickHouse's engine in a process of its own."""
-    with ClickHouseServer() as server:
+    own = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
+    with ClickHouseServer(environment=own) as server:
         yield server
 
 

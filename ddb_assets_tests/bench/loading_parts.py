@@ -19,6 +19,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
+from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
@@ -54,21 +55,25 @@ def serve(starts: str) -> None:
 
 
 def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
-    """Writes per size a full export of this many items, and a window of changes: puts, some new items, some deletes."""
-    storage, changed = Storage(s3_client(s3)), int(changes)
+    """Writes per size a full export of this many items, and a window of changes: puts, some new items, some deletes.
+
+    Parts are on S3, or in the folder if `s3` is empty.
+    """
+    storage, changed = Storage(s3_client(s3) if s3 else None), int(changes)
+    place = f"s3://{BUCKET}" if s3 else folder
     few = changed // 20
     row, line = (KEY, NOTE, TOTAL, PAYLOAD, VERSION), (KEY, INDEX, LINE, VERSION, EXTRA)
     for size in sizes:
         items = range(int(size))
         whole = [
-            written(storage, f"{size}/orders", (*row, EXTRA), root(items, 0)),
-            written(storage, f"{size}/orders__lines", line, lines(items[::2], 0)),
+            written(storage, f"{place}/{size}/orders", (*row, EXTRA), root(items, 0)),
+            written(storage, f"{place}/{size}/orders__lines", line, lines(items[::2], 0)),
         ]
         step = max(1, len(items) // (changed - few))
         keys = range(0, step * changed, step)  # the last few are new
         some = [
-            written(storage, f"{size}-w/orders", (*row, DELETED, EXTRA), root(keys, 1, few)),
-            written(storage, f"{size}-w/orders__lines", line, lines(keys[few:], 1)),
+            written(storage, f"{place}/{size}-w/orders", (*row, DELETED, EXTRA), root(keys, 1, few)),
+            written(storage, f"{place}/{size}-w/orders__lines", line, lines(keys[few:], 1)),
         ]
         made = {
             "initial_load": reported(whole, export_time=BASE),
@@ -80,13 +85,13 @@ def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
 
 
 def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: Iterator[pl.DataFrame]) -> Relation:
-    """A relation with a part per frame on S3."""
+    """A relation with a part per frame below `name`."""
     made = relation(name.rpartition("/")[2], columns, ("lines",) if "__" in name else ())
     schema = arrow_schema(made)
     parts = []
     for number, frame in enumerate(frames):
         table = frame.select(schema.names).to_arrow().cast(schema)
-        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", table, "zstd"))
+        parts.append(write_part(storage, f"{name}/{number:05}.parquet", table, "zstd"))
     return made.with_parts(parts)
 
 
@@ -153,10 +158,20 @@ def loaded(url: str, s3: str, file: str) -> None:
     print(json.dumps({**figures, "rows": result.rows, "table_rows": result.table_rows}), flush=True)  # noqa: T201
 
 
+def loaded_into(url: str, file: str) -> None:
+    """Loads one report into the warehouse of a URL; prints seconds, bytes of memory before and at the peak, and the rows."""
+    made = Report.model_validate_json(Path(file).read_text())
+    with open_warehouse(url) as warehouse:
+        before, began = _peak(), time.monotonic()
+        result = warehouse.load(made)
+        figures = {"seconds": time.monotonic() - began, "before": before, "peak": _peak()}
+    print(json.dumps({**figures, "rows": result.rows, "table_rows": result.table_rows}), flush=True)  # noqa: T201
+
+
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
-    parts: dict[str, Callable[..., None]] = {"serve": serve, "make": make, "load": loaded}
+    parts: dict[str, Callable[..., None]] = {"serve": serve, "make": make, "load": loaded, "load_into": loaded_into}
     parts[sys.argv[1]](*sys.argv[2:])

@@ -14,7 +14,9 @@ from ddb_assets_tests.warehouse.exports import Item
 
 
 @contextmanager
-def in_database(server: ClickHouseServer, *, patience: float = 20.0, more: str = "") -> Iterator[ClickHouseWarehouse]:
+def in_database(
+    server: ClickHouseServer, *, storage: Storage | None = None, more: str = ""
+) -> Iterator[ClickHouseWarehouse]:
     """A warehouse in a new database, which is dropped afterwards. The password is in the environment."""
     name = f"t_{uuid.uuid4().hex}"
     with Server(ClickHouseSettings.parse(server.url), AWS()) as own:
@@ -22,7 +24,7 @@ def in_database(server: ClickHouseServer, *, patience: float = 20.0, more: str =
         try:
             url = server.url.replace(f"/{server.database}?", f"/{name}?") + more
             with ClickHouseWarehouse(
-                ClickHouseSettings.parse(url), storage=Storage(), aws=AWS(), patience=patience
+                ClickHouseSettings.parse(url), storage=storage or Storage(), aws=AWS(), patience=20.0
             ) as opened:
                 yield opened
         finally:

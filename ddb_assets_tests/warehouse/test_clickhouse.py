@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -17,6 +18,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Relation, Report
 from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.flatten.arrow_types import arrow_schema
+from ddb_assets.flatten.parts import write_part
 from ddb_assets.infrastructure.policies import policies
 from ddb_assets.infrastructure.wanted import Lake, Login, Wanted
 from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
@@ -34,6 +37,7 @@ from ddb_assets_tests.support.engines import read as read_sql
 from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.examples import SOAK, examples
 from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conformance.worlds import WINDOW, WINDOWS, items, worlds
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -413,6 +417,34 @@ def test_a_dropped_table_or_column_is_not_taken_for_loaded(clickhouse: ClickHous
         clickhouse.load(window)
     clickhouse.load(source.full(20), RESTART)
     assert read(clickhouse) == items(source, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collection", ["default", "lake"])
+def test_the_server_reads_parts_from_s3_itself(
+    clickhouse_server: ClickHouseServer, bucket: Place, monkeypatch: pytest.MonkeyPatch, collection: str
+) -> None:
+    """With its own credentials, or those of a named collection; a name that it would take for a pattern is sent to it."""
+    monkeypatch.setenv("DDB_ASSETS_CLICKHOUSE_PASSWORD", clickhouse_server.password)
+    root = relation("orders", (KEY, NOTE, VERSION, EXTRA))
+    rows = [{"order_id": f"k{number}", "_ddb_version": BASE_MICROS + 9} for number in range(9)]
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(root))
+    names = ("plain/a=1 é+%20&#.parquet", "odd/{x}*?.parquet")
+    with in_database(clickhouse_server, storage=bucket.storage, more=f"&s3={collection}") as warehouse:
+        if collection != "default":
+            keys = "access_key_id = 'testing', secret_access_key = 'testing'"
+            warehouse.server.execute(f"CREATE NAMED COLLECTION {collection} AS {keys}")
+        sent: list[str] = []
+        watched(warehouse, sent.append)
+        for name in names:
+            part = write_part(bucket.storage, f"{bucket.root}/{name}", table, "zstd")
+            export = report([root.with_parts([part])], export_time=at(9), export_id=name)
+            assert warehouse.load(export).table_rows == {"orders": 9}
+        read_by = ["s3(" in text for text in sent if "FROM input(" in text or " s3(" in text]
+        assert read_by == [True, False]
+        assert "testing" not in "".join(sent)
+        if collection != "default":
+            warehouse.server.execute(f"DROP NAMED COLLECTION {collection}")
 
 
 def test_a_damaged_part_is_refused(clickhouse: ClickHouseWarehouse, source: Source) -> None:

@@ -32,7 +32,7 @@ class ClickHouseServer:
     """
 
     def __init__(self, *, port: int = 0, environment: dict[str, str] | None = None) -> None:
-        self.host, self.port = HOST, port
+        self.host, self.port, self.pid = HOST, port, 0
         self.database, self.user, self.password = DATABASE, USER, PASSWORD
         self._environment = environment or {}
         self._stack = ExitStack()
@@ -57,7 +57,7 @@ class ClickHouseServer:
             if not said.isdigit():
                 log.seek(0)
                 raise ClickHouseStartError(f"ClickHouse cannot start: {log.read().decode(errors='replace')[-2000:]}")
-            self.port = int(said)
+            self.port, self.pid = int(said), process.pid
             self._stack = stack.pop_all()
         return self
 

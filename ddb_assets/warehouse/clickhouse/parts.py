@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,9 @@ from ddb_assets.warehouse.clickhouse.server import UNREADABLE, Server, Statement
 from ddb_assets.warehouse.clickhouse.sql import literal, quoted
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
 from ddb_assets.warehouse.errors import LoadError
+
+_PATTERN = frozenset("*?{}")
+"""Letters that ClickHouse takes for a pattern in the name of a file, so it gets such a part sent."""
 
 
 def insert(server: Server, storage: Storage, relation: Relation, part: Part, into: str, select: Sequence[str]) -> None:
@@ -36,7 +40,7 @@ def insert(server: Server, storage: Storage, relation: Relation, part: Part, int
         f"{quoted(c.name)} {clickhouse_type(SqlType.parse(c.type), nullable=True)}" for c in relation.columns
     )
     values = ", ".join(select)
-    itself = server.settings.s3 and is_s3(part.uri)
+    itself = server.settings.s3 and is_s3(part.uri) and _PATTERN.isdisjoint(part.uri)
     try:
         if itself:
             server.execute(f"INSERT INTO {into} SELECT {values} FROM {_from_s3(server, storage, part.uri, structure)}")
@@ -54,16 +58,11 @@ def insert(server: Server, storage: Storage, relation: Relation, part: Part, int
 def _from_s3(server: Server, storage: Storage, uri: str, structure: str) -> str:
     """The table function that reads a file of S3. Its credentials are the server's own, or those of a named collection."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    url = literal(f"{storage.s3.meta.endpoint_url}/{bucket}/{_escaped(key)}")
+    url = literal(f"{storage.s3.meta.endpoint_url}/{bucket}/{quote(key)}")
     if server.settings.s3 == "default":
         return f"s3({url}, 'Parquet', {literal(structure)})"
     collection = quoted(server.settings.s3)
     return f"s3({collection}, url = {url}, format = 'Parquet', structure = {literal(structure)})"
-
-
-def _escaped(key: str) -> str:
-    """The key without a letter that would be part of a pattern."""
-    return "".join(f"\\{letter}" if letter in "*?{}[]" else letter for letter in key)
 
 
 def _content(storage: Storage, relation: Relation, part: Part) -> bytes:
