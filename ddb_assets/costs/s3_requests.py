@@ -2,11 +2,14 @@
 
 Facts: Amazon S3 pricing (PUT, COPY, POST and LIST are one price, GET and all others another one; to delete, and to give up an
 upload, costs nothing; requests that fail with 5xx are not charged).
+Clients of AWS count with it, also in remote jobs, so it loads neither the prices nor their YAML.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ddb_assets.costs.prices import Prices
+if TYPE_CHECKING:
+    from ddb_assets.costs.prices import Prices
 
 _FREE = frozenset({"DeleteObject", "DeleteObjects", "AbortMultipartUpload"})
 _WRITING = ("Put", "Copy", "List", "Create", "Upload", "Complete")
@@ -33,6 +36,6 @@ class S3Requests:
     def __sub__(self, other: "S3Requests") -> "S3Requests":
         return S3Requests(self.writes - other.writes, self.reads - other.reads)
 
-    def usd(self, at: Prices) -> float:
+    def usd(self, at: "Prices") -> float:
         """What they cost in US dollars."""
         return (self.writes * at.s3.thousand_writes + self.reads * at.s3.thousand_reads) / 1000
