@@ -73,7 +73,7 @@ def look(aws: "AWS", address: str, schemas: str, table: Table, prices: Prices) -
             )
     except PlanError as error:
         return Plan(table, stored=stored, silent={**silent, "plan": str(error)})
-    except WarehouseError as error:
+    except DdbAssetsError as error:
         return Plan(table, stored=stored, silent={**silent, "warehouse": str(error)})
 
 

@@ -39,6 +39,15 @@ def test_a_table_that_was_dropped_and_made_again(world: World) -> None:
     assert plan.todo.startswith("load a full export first")
 
 
+def test_another_dynamodb_table_is_no_way_to_go_on(world: World) -> None:
+    world.load(orders(), "full")
+    world.arn += "2"
+    plan = check(world, orders())
+    assert (plan.way, plan.todo, plan.commands) == (None, "", [])
+    assert [one.way for one in plan.refused] == ["window", "full", "restart"]
+    assert "give one of the two tables another name" in plan.refused[-1].reason
+
+
 def test_a_list_that_the_contract_no_longer_declares(world: World) -> None:
     world.load(orders(nested={"l": "child"}), "full")
     plan = check(world, orders())
