@@ -105,8 +105,11 @@ def _changes(plan: Plan) -> Iterator[str]:
     if plan.other_contract:
         yield "  rows that are loaded stay as the earlier contract made them, until their items change or all are loaded again"
     if plan.cadence:
-        first = f"{_moment(plan.cadence.start)} to {_moment(plan.cadence.end)}"
-        yield f"  cadence: windows were {_length(plan.cadence.was)} long, now {_length(plan.cadence.then)}; the first: {first}"
+        was, then = plan.cadence.exports
+        yield (
+            f"  cadence: windows were {_length(plan.cadence.was)} long ({was:,} exports a month), now "
+            f"{_length(plan.cadence.then)} ({then:,}); the first: {_moment(plan.cadence.start)} to {_moment(plan.cadence.end)}"
+        )
     yield from (f"  {name}: the contract no longer declares it; loads still fill it" for name in plan.undeclared)
     if plan.other_names:
         yield f"  the same table is loaded as {', '.join(plan.other_names)}: this is a new table beside it"

@@ -9,6 +9,7 @@ from typing import Literal
 from ddb_assets.contract.column_type import SqlType, join
 from ddb_assets.contract.coverage import Coverage
 from ddb_assets.contract.table import Table
+from ddb_assets.costs.month import MONTH
 from ddb_assets.dynamodb.attribute_value import Step, format_path, parse_path
 from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.schema import Node, Schema, columns_below, walk
@@ -112,6 +113,11 @@ class CadenceChange:
     then: timedelta
     start: datetime
     end: datetime
+
+    @property
+    def exports(self) -> tuple[int, int]:
+        """How many exports a month has, of the former cadence and of the new one."""
+        return round(MONTH / self.was), round(MONTH / self.then)
 
 
 def cadence_change(

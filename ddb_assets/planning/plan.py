@@ -208,5 +208,6 @@ def _cadence(change: CadenceChange | None) -> dict[str, Any] | None:
     return {
         "was_seconds": change.was.total_seconds(),
         "then_seconds": change.then.total_seconds(),
+        "exports_a_month": list(change.exports),
         "first_window": [change.start.isoformat(), change.end.isoformat()],
     }

@@ -127,6 +127,9 @@ def test_what_a_change_of_the_contract_does(place: Place) -> None:
     ]
     assert plan["cadence"]["was_seconds"] == 3600
     assert plan["cadence"]["then_seconds"] == 6 * 3600
+    assert plan["cadence"]["exports_a_month"] == [720, 120]
+    printed = call("plan", "--config", place.contract(cadence="6 h")).output
+    assert "  cadence: windows were 1 h long (720 exports a month), now 6 h (120); the first: 2023-" in printed
     assert plan["other_contract"]
     assert plan["all_items"]["usd"] >= 0
     printed = call("plan", "--config", place.contract(warehouse={"views": "people"}), "--sql").output
