@@ -13,9 +13,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.contract.durable import DurableFormat, FormatVersionError, NewerFormatError
 from ddb_assets.errors import DdbAssetsError
 
 Form = TypeVar("Form", bound=BaseModel)
+FORMAT = DurableFormat("the checkpoint of a job", version=2, key="version")
 START_OVER = "start over with --restart (in Dagster: `restart: true` in the run's config)"
 SHOWN, SHOWN_CHARACTERS = 3, 100
 
@@ -56,7 +58,7 @@ class _Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Literal[2]
+    version: Literal[2] = 2
     world: dict[str, Any]
     state: dict[str, Any]
 
@@ -79,16 +81,21 @@ class Checkpoint:
         return self._path
 
     def load(self, form: type[Form]) -> Form | None:
-        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another world or form."""
+        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another world or form.
+
+        Raises NewerFormatError for one by a newer ddb_assets.
+        """
         try:
-            document = _Document.model_validate_json(self._storage.read(str(self._path)))
+            document = self._read()
             state = form.model_validate(document.state)
         except MissingFileError:
             return None
+        except NewerFormatError:
+            raise
+        except FormatVersionError as error:
+            raise CheckpointError(f"{error}, or {START_OVER}") from error
         except ValidationError as error:
-            raise CheckpointError(
-                f"{self._path} is not a checkpoint, or another version wrote it: {START_OVER}"
-            ) from error
+            raise CheckpointError(f"{self._path} is not a checkpoint of this job: {START_OVER}") from error
         if found := list(differences(document.world, self._world)):
             more = f"; and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
             raise CheckpointError(
@@ -98,16 +105,24 @@ class Checkpoint:
         return state
 
     def given_up(self, form: type[Form]) -> Form | None:
-        """What was last saved, in whatever world, for a job that begins again; None if nothing can be read."""
+        """What was last saved, in whatever world, for a job that begins again; None if it is damaged or too old.
+
+        Raises NewerFormatError for one by a newer ddb_assets: the job may have begun something that goes on.
+        """
         try:
-            return form.model_validate(_Document.model_validate_json(self._storage.read(str(self._path))).state)
-        except (MissingFileError, ValidationError):
+            return form.model_validate(self._read().state)
+        except NewerFormatError:
+            raise
+        except (MissingFileError, ValidationError, FormatVersionError):
             return None
 
     def save(self, state: BaseModel) -> None:
         """Replaces it. All rows that the state counts as settled must be durable by now."""
-        document = _Document(version=2, world=self._world, state=state.model_dump(mode="json"))
+        document = _Document(world=self._world, state=state.model_dump(mode="json"))
         self._storage.write(str(self._path), orjson.dumps(document.model_dump()))
+
+    def _read(self) -> _Document:
+        return FORMAT.read(_Document, self._storage.read(str(self._path)), str(self._path))
 
     def remove(self) -> None:
         """Deletes it: the job is done, or starts again."""

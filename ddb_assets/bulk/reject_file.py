@@ -27,9 +27,11 @@ from ddb_assets.aws.storage import MissingFileError, Storage, StorageError, is_s
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError, dump, original
 from ddb_assets.bulk.writing.outcome import Fate
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError
 
+FORMAT = DurableFormat("the first line of a reject file", version=2, key="reject_file")
 HEADING_BYTES = 16 << 20
 PUT_SECONDS = 60.0  # a file on S3 is put at most so often while the job runs
 
@@ -294,8 +296,11 @@ def _first_line(stream: BinaryIO) -> bytes:
 
 
 def read_heading(stream: BinaryIO, uri: str) -> Heading:
-    """Raises SourceError when it is not a reject file."""
+    """Raises SourceError when it is not a reject file, FormatVersionError when a newer ddb_assets wrote it."""
     try:
-        return Heading.model_validate(json.loads(stream.readline(HEADING_BYTES), parse_float=Decimal))
+        said = json.loads(stream.readline(HEADING_BYTES), parse_float=Decimal)
+        if isinstance(said, dict) and FORMAT.key in said:
+            said = FORMAT.migrated(said, f"{uri}:1")
+        return Heading.model_validate(said)
     except (ValidationError, ValueError, RecursionError) as error:
-        raise SourceError(f"{uri}:1: this is not a reject file, or another version of ddb-assets wrote it") from error
+        raise SourceError(f"{uri}:1: this is not a reject file") from error

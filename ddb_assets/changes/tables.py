@@ -10,7 +10,7 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.iceberg.catalog import location_of
 from ddb_assets.iceberg.errors import IcebergError
-from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX, STATED, check_version
 from ddb_assets.iceberg.url import CatalogUrl
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ RELATION, TABLE_ARN, IDENTITY, HIDDEN = (
 CHILD = f"{PREFIX}child."
 """How the root's properties begin that name the child relations which its log has, or has had; a value is the path as JSON."""
 PROPERTIES = {
+    **STATED,
     **ONE_ATTEMPT,
     **FEW_METADATA_FILES,
     f"write.metadata.metrics.column.{EXPORT_ID}": "full",  # else its first 16 characters
@@ -42,7 +43,7 @@ def provided(catalog: "Catalog", url: CatalogUrl, report: Report, relation: Rela
 
     name = changes_name(relation.name)
     try:
-        return catalog.load_table((url.namespace, name))
+        found = catalog.load_table((url.namespace, name))
     except NoSuchTableError:
         schema = schema_of((name, kind) for name, kind, provisional in columns(relation) if not provisional)
         day = PartitionField(schema.find_field(DAY).field_id, 1000, IdentityTransform(), DAY)
@@ -53,6 +54,8 @@ def provided(catalog: "Catalog", url: CatalogUrl, report: Report, relation: Rela
             partition_spec=PartitionSpec(day),
             properties=PROPERTIES | properties(report, relation),
         )
+    check_version(found.properties, f"{url.namespace}.{name}")
+    return found
 
 
 def register(table: "Table", report: Report) -> None:

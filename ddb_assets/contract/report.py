@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.scan import Scanned
 from ddb_assets.contract.windows import KEY_FORMAT
@@ -27,6 +28,7 @@ value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in t
 export; extra: `_ddb_extra`; hash and old_hash: hashes of the item after its last write and before the window, only in
 the root relation of a table with `history`.
 """
+FORMAT = DurableFormat("the report of a flattened export")
 _ONLY_STAGED = frozenset({"deleted", "hash", "old_hash"})
 
 
@@ -173,6 +175,7 @@ class Report(_ReportModel):
     rows. Reports of earlier versions have no `identity`.
     """
 
+    format: Literal[1] = 1
     table: str
     name: str
     table_arn: str

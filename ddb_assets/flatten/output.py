@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ddb_assets.aws.owned_folder import FolderError, OwnedFolder, is_claim, own_files
 from ddb_assets.aws.storage import MissingFileError, StorageError
 from ddb_assets.contract.model import first_problem
-from ddb_assets.contract.report import Report
+from ddb_assets.contract.report import FORMAT, Report
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.schema import Schema
 
@@ -31,11 +31,14 @@ class FlattenError(DdbAssetsError):
 
 
 def read_report(storage: "Storage", out: str) -> Report:
-    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it cannot be read."""
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it cannot be read,
+    FormatVersionError when a newer ddb_assets wrote it.
+    """
+    uri = f"{out}/{REPORT}"
     try:
-        return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+        return FORMAT.read(Report, storage.read(uri), uri)
     except ValidationError as error:
-        raise FlattenError(f"{out}/{REPORT}: {first_problem(error)}; flatten the export again") from None
+        raise FlattenError(f"{uri}: {first_problem(error)}; flatten the export again") from None
 
 
 def claimed(storage: "Storage", out: str, run: str = "") -> OwnedFolder:

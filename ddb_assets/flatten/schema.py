@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.dynamodb.attribute_value import Descriptor
@@ -24,6 +25,8 @@ INDEX = f"{RESERVED_PREFIX}index"
 HASH = f"{RESERVED_PREFIX}hash"
 OLD_HASH = f"{RESERVED_PREFIX}old_hash"
 HASH_TYPE = "VARCHAR(32)"
+
+FORMAT = DurableFormat("a schema document")
 
 STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
 ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
@@ -95,6 +98,7 @@ class Schema(_SchemaModel):
     all versions that grew from the same first one. `identity` is that of the rows written with this version.
     """
 
+    format: Literal[1] = 1
     table: str
     id: str = ""
     table_arn: str = ""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ddb_assets.aws.storage import MissingFileError, join
 from ddb_assets.contract.model import first_problem
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.flatten.schema import Schema, walk
+from ddb_assets.flatten.schema import FORMAT, Schema, walk
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -73,13 +73,13 @@ class SchemaStore:
 
 
 def read_schema(uri: str, document: bytes) -> Schema:
-    """Reads a schema document. Raises SchemaStoreError when it is damaged or of a later version of this package."""
+    """Reads a schema document. Raises SchemaStoreError when it is damaged, FormatVersionError for a newer form."""
     try:
-        return Schema.model_validate_json(document)
+        return FORMAT.read(Schema, document, uri)
     except ValidationError as error:
         raise SchemaStoreError(
-            f"the schema document {uri} cannot be read: {first_problem(error)}. If a newer ddb-assets wrote it, use that "
-            "version; if it is damaged, restore it from a backup: without it columns would change their names"
+            f"the schema document {uri} cannot be read: {first_problem(error)}. Restore it from a backup: "
+            "without it columns would change their names"
         ) from None
 
 

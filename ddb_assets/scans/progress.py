@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.bulk.checkpoint import START_OVER, Checkpoint, CheckpointError
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.dynamodb.item import Item
 
+FORMAT = DurableFormat("the state of a segment")
 MAX_AGE = timedelta(days=1)
 """How long after its last page a scan may be continued: what it read before says less and less of the table."""
 
@@ -40,6 +42,7 @@ class SegmentState(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    format: Literal[1] = 1
     saved: AwareDatetime
     start: Item | None = None
     ended: bool = False
@@ -129,7 +132,7 @@ def _path(folder: Path, number: int) -> Path:
 def _read(path: Path) -> SegmentState | None:
     with suppress(MissingFileError):
         try:
-            return SegmentState.model_validate_json(Storage().read(str(path)))
+            return FORMAT.read(SegmentState, Storage().read(str(path)), str(path))
         except ValidationError as error:
-            raise CheckpointError(f"{path} was not written by this version: {START_OVER}") from error
+            raise CheckpointError(f"{path} is not the state of a segment: {START_OVER}") from error
     return None

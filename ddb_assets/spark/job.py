@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddb_assets.aws.owned_folder import run_file
+from ddb_assets.contract.durable import DurableFormat, FormatVersionError
 from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
@@ -22,6 +23,7 @@ from ddb_assets.flatten.schema import Schema
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
+FORMAT = DurableFormat("the description of a job, or of its result,")
 FOLDER = "_job"
 """The folder of both documents, below that of the output; they go when the result is published."""
 MAX_BYTES = 1 << 30  # a report of 10,000 parts has about 3 MB
@@ -45,7 +47,11 @@ class _Document(BaseModel):
     def from_json(cls, data: bytes, where: str) -> Self:
         """Reads a document; `where` is its URI, for the message. Raises JobError when it is no such document."""
         try:
-            return cls.model_validate_json(data)
+            return FORMAT.read(cls, data, where)
+        except FormatVersionError as error:
+            raise JobError(
+                f"{error}. Then make the job's bundle again: Dagster and the job must have the same version"
+            ) from error
         except ValidationError as error:
             raise JobError(
                 f"{where}: {first_problem(error)}: Dagster and the job must have the same version of ddb-assets; make the "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.lake import FULL, LakePaths
 from ddb_assets.aws.storage import join
+from ddb_assets.contract.durable import FormatVersionError
 from ddb_assets.contract.scan import is_scan
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import KEY_FORMAT, Window, WindowError
@@ -56,7 +57,7 @@ def lake_says(storage: "Storage", lake: LakePaths, table: Table, warehouse: Ware
 def _schema(storage: "Storage", lake: LakePaths, table: Table) -> SchemaSays | Silent | None:
     try:
         found = SchemaStore(storage, lake.schemas).latest(table.name)
-    except SchemaStoreError as error:
+    except (SchemaStoreError, FormatVersionError) as error:
         return Silent(str(error), failed=True)
     return SchemaSays(found.version, found.id) if found else None
 

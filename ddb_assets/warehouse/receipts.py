@@ -12,12 +12,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.owned_folder import refuse_others
 from ddb_assets.aws.storage import join
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
 from ddb_assets.errors import DdbAssetsError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
 RECEIPT = "receipt.json"
+FORMAT = DurableFormat("the receipt of a load")
 LOOK_BACK = 200
 """How many loads before the ledger's newest one are compared with the receipts."""
 _NAME = re.compile(r"(?P<sequence>[0-9]{10})-(?P<load>[0-9a-f]{16})")
@@ -53,8 +55,9 @@ class Named:
 class Receipt(BaseModel):
     """A load that was committed. `warehouse` is the place of the warehouse, `folder` that of the flattened export."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: Literal[1] = 1
     table: str
     table_id: str
     ledger_id: str
@@ -145,14 +148,12 @@ def there(storage: "Storage", receipts: str, table: str, which: Named) -> bool:
 
 
 def read(storage: "Storage", receipts: str, table: str, which: Named) -> Receipt:
-    """Raises StorageError when it cannot be reached, ReceiptError when it is none."""
+    """Raises StorageError when it cannot be reached, ReceiptError when it is none, FormatVersionError for a newer one."""
     uri = _uri(receipts, table, which)
     try:
-        return Receipt.model_validate_json(storage.read(uri))
+        return FORMAT.read(Receipt, storage.read(uri), uri)
     except ValidationError as error:
-        raise ReceiptError(
-            f"{uri} is not a receipt of a load: {first_problem(error)}; if a newer ddb-assets wrote it, use that version"
-        ) from None
+        raise ReceiptError(f"{uri} is not a receipt of a load: {first_problem(error)}") from None
 
 
 def receipt_files(storage: "Storage", receipts: str, table: str) -> list[str]:

@@ -20,6 +20,7 @@ from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.iceberg.catalog import open_catalog, translated
+from ddb_assets.iceberg.properties import check_version
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
@@ -149,6 +150,7 @@ def _upkeep(aws: AWSResource, url: str, names: list[str], config: UpkeepConfig, 
             if parsed.kind == "s3tables":  # the service itself does all of it
                 done.append(Kept(name, upkeep.size(found), 0, 0, 0, 0))
             elif upkeep.ours(found):
+                check_version(found.properties, name)
                 with translated(name):
                     found.refresh()
                     done.append(_kept(found, kept, storage, config, days=days))

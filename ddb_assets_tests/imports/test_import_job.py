@@ -316,18 +316,17 @@ def test_a_file_that_is_out_of_reach_for_a_moment_may_be_tried_again(
 
 @pytest.mark.parametrize("change", ["settled", "types"])
 def test_a_checkpoint_of_another_form_is_refused(sandbox: Sandbox, tmp_path: Path, change: str) -> None:
-    """As a version before or after this one may have written it."""
     path, folder = tmp_path / "a.jsonl", tmp_path / "state"
     path.write_text('{"n": 1}\n' * 3)
     again = job(sandbox.endpoint_url, new_table(sandbox), path, folder=folder, max_rejects=1)
     assert again.run().problem
     saved = json.loads(again.checkpoint.path.read_text())
     again.checkpoint.path.write_text(json.dumps({**saved, "state": {**saved["state"], change: 7}}))
-    with pytest.raises(CheckpointError, match="another version wrote it: start over with --restart"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this job: start over with --restart"):
         again.run()
     del saved["state"][change]
     again.checkpoint.path.write_text(json.dumps(saved))
-    with pytest.raises(CheckpointError, match="another version wrote it"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this job"):
         again.run()
 
 

@@ -8,14 +8,16 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
 from ddb_assets.bulk.checkpoint import START_OVER, CheckpointError, differences
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.streams.position import Position
 
+FORMAT = DurableFormat("the state of a copy that follows its table")
 Version = tuple[int, int]
 """When a change was made, in microseconds, and its sequence number: of two changes of a key the greater one is the newer."""
 
@@ -28,6 +30,7 @@ class Following(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    format: Literal[1] = 1
     world: dict[str, Any]
     since: int
     copied: bool = False
@@ -69,11 +72,14 @@ class FollowState:
         )
 
     def load(self, world: dict[str, object]) -> Following | None:
-        """What was saved; None if nothing was begun. Raises CheckpointError if it is about other tables or options."""
+        """What was saved; None if nothing was begun. Raises CheckpointError if it is about other tables or options.
+
+        Raises FormatVersionError if a newer ddb_assets wrote it.
+        """
         row = self._rows.execute("SELECT state FROM following").fetchone()
         if row is None:
             return None
-        found = Following.model_validate_json(row[0])
+        found = FORMAT.read(Following, row[0], str(self.path))
         if others := list(differences(found.world, orjson.loads(orjson.dumps(world)))):
             raise CheckpointError(
                 f"this table was followed before ({self.path}), and something differs since: {'; '.join(others[:3])}. Put it "

@@ -12,9 +12,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.sides import Side
 
+FORMAT = DurableFormat("the record of a table that was made")
 Stage = Literal["made", "copied", "done"]
 """What is finished: the table was asked for; it has its items; it has its settings too."""
 
@@ -24,6 +26,7 @@ class Remembered(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    format: Literal[1] = 1
     name: str
     origin: str
     table: str = ""
@@ -41,7 +44,7 @@ class MadeTable:
     def load(self) -> Remembered | None:
         """None without a record. Raises CopyRefusedError for a file that is something else."""
         try:
-            found = Remembered.model_validate_json(Storage().read(str(self.path)))
+            found = FORMAT.read(Remembered, Storage().read(str(self.path)), str(self.path))
         except MissingFileError:
             return None
         except ValidationError as error:

@@ -17,11 +17,13 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.table import TableDescription
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.dynamodb.item import Item, item_digest, item_key
 from ddb_assets.errors import DdbAssetsError
 
 HEADING, COMPLETE, UNDONE = "before.json", "complete.json", "undone.json"
+FORMAT = DurableFormat("the heading of before-images", key="before_images")
 SEGMENT = re.compile(r"(\d{8,})\.jsonl\.gz", re.ASCII)
 Digest = bytes | None
 """Of an item; None where there is no item."""
@@ -57,13 +59,11 @@ class BeforeHeading(BaseModel):
 
     @classmethod
     def read(cls, data: bytes, uri: str) -> "BeforeHeading":
-        """Raises BeforeImagesError, which names the file, for anything else."""
+        """Raises BeforeImagesError, which names the file, for anything else; FormatVersionError for a newer form."""
         try:
-            return cls.model_validate_json(data)
+            return FORMAT.read(cls, data, uri)
         except ValidationError as error:
-            raise BeforeImagesError(
-                f"{uri} is not the heading of before-images, or another version of ddb-assets wrote it"
-            ) from error
+            raise BeforeImagesError(f"{uri} is not the heading of before-images") from error
 
 
 def digest(item: Item | None) -> Digest:

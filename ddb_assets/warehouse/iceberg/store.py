@@ -12,7 +12,7 @@ from pyiceberg.exceptions import NoSuchIcebergTableError, NoSuchNamespaceError, 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.iceberg.catalog import location_of, translated
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
-from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, ONE_ATTEMPT, PREFIX, STATED, check_version
 from ddb_assets.iceberg.types import schema_of, sql_type
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
@@ -27,6 +27,7 @@ BUCKET = "_ddb_bucket"
 """The column by which a large table is partitioned. Loads do not see it."""
 PROPERTIES = {
     f"{PREFIX}of": "warehouse",
+    **STATED,
     **ONE_ATTEMPT,  # a load that loses is done again as a whole
     **FEW_METADATA_FILES,
 }
@@ -129,6 +130,9 @@ class Store:
     def _loaded(self, name: TableName) -> "Table | None":
         with explained(f"{name} cannot be read"):
             try:
-                return self.catalog.load_table((str(name.schema), name.name))
+                found = self.catalog.load_table((str(name.schema), name.name))
             except (NoSuchIcebergTableError, NoSuchTableError):
                 return None
+        # guard: a newer Iceberg table
+        check_version(found.properties, str(name))
+        return found

@@ -13,7 +13,7 @@ from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql import cold, ddl, key_changes, ledgers, settled, statements, streams, tail, versions
 from ddb_assets.warehouse.sql.engine import Layout, SqlEngine
-from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
+from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, check_version, ledger
 from ddb_assets.warehouse.sql.read_history import filled
 from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets.warehouse.sql.tables import GONE_SINCE
@@ -34,8 +34,11 @@ def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Hold
             f"{TableName(schema, LEDGER)} is the ledger of an earlier version, which all tables shared: load any table once, "
             "which gives each its own"
         )
-    if own.name not in engine.layouts(schema, [own.name]):
+    known = engine.layouts(schema, [own.name])
+    if own.name not in known:
         return Holdings()
+    # guard: a newer ledger may list more
+    check_version(engine, own, known[own.name].types)
     table = TableName(schema, root)
     itself = bool(engine.layouts(schema, [statements.settled(table).name]))
     streamed = bool(engine.layouts(schema, [statements.streams(table).name]))

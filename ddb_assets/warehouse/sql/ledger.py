@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Annotated, Any, get_type_hints
 
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.report import Report
 from ddb_assets.microseconds import from_micros
 from ddb_assets.warehouse.results import Load, LoadCounts, LoadResult
@@ -23,6 +24,9 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
 LEDGER = "_ddb_loads"
+VERSION = "ledger_format"
+"""The column of the row without a relation that says the version of the ledger, and of all tables beside a table's own."""
+FORMAT = DurableFormat("the ledger of loads", key=VERSION)
 STREAM = "STREAM"
 """The export type of the row of all records that streams have brought to a table itself. The newest load replaces it."""
 PREFIX = f"{LEDGER}__"
@@ -37,7 +41,8 @@ _Columns = Annotated[dict[str, list[str]] | None, SqlType("VARCHAR", MAX_VARCHAR
 class LedgerRow:
     """One load as the ledger keeps it: a field is a column, and its annotation has the column's type.
 
-    A field with a default was added later: it is NULL in older rows, which are read as if they had the default. Dictionaries
+    A field with a default was added later: it is NULL in older rows, which are read as if they had the default. If older code
+    would do wrong without a new field, or if anything else changes, the version of FORMAT must be raised. Dictionaries
     are kept as JSON. `relation_columns` is None if their text is too long for the column: then dropped columns are not
     noticed (`dropped.py`).
     """
@@ -86,12 +91,22 @@ class LedgerRow:
 _HINTS = get_type_hints(LedgerRow, include_extras=True)
 _JSON = {name for name, hint in _HINTS.items() if hint in (_Rows, _Columns)}
 TYPES: dict[str, SqlType] = {name: hint.__metadata__[0] for name, hint in _HINTS.items()}
+"""The columns of a load's row."""
+COLUMNS = {**TYPES, VERSION: SqlType("BIGINT")}
+"""All columns of a ledger."""
 
 
 def ledger(schema: str, relation: str) -> TableName:
     """The ledger of a table; `relation` is its root's name. A row without one is not a load: see `ledgers.py`."""
     # guard: a ledger for each table
     return TableName(schema, PREFIX + relation)
+
+
+def check_version(engine: SqlEngine, table: TableName, columns: Collection[str]) -> None:
+    """Raises NewerFormatError for a ledger that a newer ddb_assets has made or migrated; `columns` are those that it has."""
+    if VERSION in columns:
+        found = engine.fetch(Statement(f"SELECT MAX({quoted(VERSION)}) FROM {table} WHERE relation IS NULL"))
+        FORMAT.check(found[0][0], str(table))
 
 
 def loads(engine: SqlEngine, schema: str, relation: str) -> list[Load]:
@@ -196,6 +211,8 @@ def _there(engine: SqlEngine, schema: str, relation: str, names: Collection[str]
     table = own if own.name in there else shared
     if table.name not in there:
         return []
+    # guard: a newer ledger is not read
+    check_version(engine, table, there[table.name].types)
     return _read(engine, table, [name for name in names if name in there[table.name].types], rest, relation)
 
 

@@ -29,6 +29,7 @@ from ddb_assets.warehouse.sql import cold, ledgers, statements, streams, tail, v
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
+from ddb_assets.warehouse.sql.ledger import check_version, ledger
 from ddb_assets.warehouse.sql.load import tried
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
 from ddb_assets.warehouse.sql.ownership import check_owned
@@ -78,9 +79,11 @@ def move_stream(engine: SqlEngine, schema: str, root: str, moved: Moved) -> None
 
 def position(engine: SqlEngine, schema: str, root: str, stream: str) -> Position:
     """See `Warehouse.stream_position`."""
-    table = TableName(schema, root)
-    there = engine.layouts(schema, [statements.streams(table).name])
-    return _said(engine, table).position(stream) if there else BEGINNING_OF_STREAM
+    table, loads = TableName(schema, root), ledger(schema, root)
+    there = engine.layouts(schema, [statements.streams(table).name, loads.name])
+    if loads.name in there:
+        check_version(engine, loads, there[loads.name].types)
+    return _said(engine, table).position(stream) if statements.streams(table).name in there else BEGINNING_OF_STREAM
 
 
 def _said(engine: SqlEngine, root: TableName) -> Streams:

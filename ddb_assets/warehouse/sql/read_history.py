@@ -12,7 +12,7 @@ from ddb_assets.contract.scan import is_scan
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import SqlEngine
-from ddb_assets.warehouse.sql.ledger import STREAM, ledger, newest_of
+from ddb_assets.warehouse.sql.ledger import FORMAT, STREAM, VERSION, ledger, newest_of
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
@@ -20,16 +20,22 @@ _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
 
 
 def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
-    """Reads what the ledger knows about the table and the export of a report."""
+    """Reads what the ledger knows about the table and the export of a report.
+
+    Raises NewerFormatError when a newer ddb_assets has taken the ledger over.
+    """
     table, relation = ledger(schema, report.root.name), report.root.name
     summary = engine.fetch(
         Statement(
             f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
             f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
-            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id) FROM {table} WHERE relation = ?",
+            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id), MAX({VERSION}) "
+            f"FROM {table} WHERE relation = ? OR relation IS NULL",
             (relation,),
         )
     )[0]
+    # guard: a ledger that was migrated meanwhile
+    FORMAT.check(summary[6], str(table))
     full = engine.fetch(
         Statement(
             f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "

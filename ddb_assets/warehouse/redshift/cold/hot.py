@@ -18,7 +18,10 @@ def look(engine: SqlEngine, root: TableName) -> Hot:
     """The tables of a root relation as they are now. Raises WarehouseError for a table that no load has filled."""
     schema = str(root.schema)
     loads, stones = ledger.ledger(schema, root.name), statements.tombstones(root)
-    relations = filled(engine, loads, root.name) if engine.layouts(schema, [loads.name]) else {}
+    known = engine.layouts(schema, [loads.name])
+    if known:
+        ledger.check_version(engine, loads, known[loads.name].types)
+    relations = filled(engine, loads, root.name) if known else {}
     there = engine.layouts(schema, [*relations, stones.name])
     keys = tuple(name for name in there.get(stones.name, NOTHING).types if name != VERSION)
     if root.name not in there or not keys:

@@ -16,7 +16,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.flatten.arrow_types import arrow_type
 from ddb_assets.iceberg.catalog import location_of, translated
 from ddb_assets.iceberg.errors import IcebergError
-from ddb_assets.iceberg.properties import FEW_METADATA_FILES, PREFIX
+from ddb_assets.iceberg.properties import FEW_METADATA_FILES, PREFIX, STATED, check_version
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.bookkeeping import MOVE
 from ddb_assets.warehouse.sql.cold import Field
@@ -53,7 +53,7 @@ def provide(
     with translated(f"the Iceberg table {name} in {url}"):
         if not catalog.table_exists(identifier):
             made = [Field(column, column, kind) for column, kind in types.items()]
-            properties = {OWNER: owner, **FEW_METADATA_FILES}
+            properties = {OWNER: owner, **STATED, **FEW_METADATA_FILES}
             schema = pa.schema([*map(_arrow, made), pa.field(MOVE, pa.int64(), metadata={b"doc": _MOVE_DOC.encode()})])
             table = catalog.create_table(identifier, schema, location=location_of(url, name), properties=properties)
             return table, tuple(made)
@@ -80,6 +80,7 @@ def find(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table":
             f"{url.namespace}.{name} in {url} is not the table of the cold rows of {owner}: drop it or rename it, or name "
             "another catalog or namespace"
         )
+    check_version(table.properties, f"{url.namespace}.{name}")
     return table
 
 

@@ -1,0 +1,120 @@
+"""The version of a ledger: a newer one is refused before anything is read or changed, one without a version is of today's."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ddb_assets.contract.durable import NewerFormatError
+from ddb_assets.contract.report import Report
+from ddb_assets.iceberg.properties import FORMAT as ICEBERG_FORMAT
+from ddb_assets.streams.position import BEGINNING_OF_STREAM
+from ddb_assets.warehouse.position import Moved
+from ddb_assets.warehouse.sql.forgetting import forget, holdings
+from ddb_assets.warehouse.sql.inspection import inspect
+from ddb_assets.warehouse.sql.ledger import VERSION, ledger, loads
+from ddb_assets.warehouse.sql.load_tail import move_stream, position
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.engines import AnyEngine, SmallBuckets, read, select
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.exports import Item, Source
+
+FIRST, SECOND = Item("first", ("line",)), Item("second", ("line",))
+
+
+def first(source: Source) -> Report:
+    """The first full export; a later one has another note."""
+    source.put(5, "a", "first", "line")
+    source.put(15, "a", "second", "line")
+    return source.full(10)
+
+
+def _said(warehouse: AnyEngine) -> object:
+    table = ledger(warehouse.default_schema, "orders")
+    [(found,)] = select(warehouse, f"SELECT {VERSION} FROM {table} WHERE relation IS NULL")
+    return found
+
+
+def _by_a_newer(warehouse: AnyEngine) -> None:
+    """Leaves the ledger as a newer ddb_assets would."""
+    table = ledger(warehouse.default_schema, "orders")
+    with warehouse.transaction(table):
+        warehouse.execute(Statement(f"UPDATE {table} SET {VERSION} = 2 WHERE relation IS NULL"))
+
+
+MOVED = Moved("arn:stream", BEGINNING_OF_STREAM, BEGINNING_OF_STREAM.moved({"shard": "7"}))
+CALLS: dict[str, Callable[[AnyEngine, Source], object]] = {
+    "load": lambda engine, source: load(engine, source.window(10, 20)),
+    "start over": lambda engine, source: load(engine, source.full(20), restart=True),
+    "move a position": lambda engine, _: move_stream(engine, engine.default_schema, "orders", MOVED),
+    "read a position": lambda engine, _: position(engine, engine.default_schema, "orders", "arn:stream"),
+    "list loads": lambda engine, _: loads(engine, engine.default_schema, "orders"),
+    "inspect": lambda engine, source: inspect(engine, engine.default_schema, source.full(20)),
+    "list what is left": lambda engine, _: holdings(engine, engine.default_schema, "orders"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_newer_ledger_is_refused(warehouse: AnyEngine, source: Source, call: str) -> None:
+    load(warehouse, first(source))
+    _by_a_newer(warehouse)
+    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders.*has version 2; .* reads version 1\b.*upgrade"):
+        CALLS[call](warehouse, source)
+    assert read(warehouse) == {"a": FIRST}
+    assert _said(warehouse) == 2
+
+
+def test_a_newer_ledger_is_not_given_columns(duckdb: AnyEngine, source: Source) -> None:
+    """A newer ledger may lack a column because it has another one in its place."""
+    load(duckdb, first(source))
+    table = ledger(duckdb.default_schema, "orders")
+    duckdb.execute(Statement(f"ALTER TABLE {table} DROP COLUMN kept_stale"))
+    _by_a_newer(duckdb)
+    with pytest.raises(NewerFormatError):
+        load(duckdb, source.window(10, 20))
+    assert "kept_stale" not in duckdb.catalog(table)
+
+
+def test_a_ledger_that_is_migrated_while_a_load_prepares_is_refused(
+    duckdb: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer load commits after the older one has looked, and before that has the lock."""
+    load(duckdb, first(source))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.show", lambda engine, *_: _by_a_newer(engine))
+    with pytest.raises(NewerFormatError):
+        load(duckdb, source.window(10, 20))
+    assert read(duckdb) == {"a": FIRST}
+
+
+def test_a_ledger_without_a_version_is_of_the_first(warehouse: AnyEngine, source: Source) -> None:
+    load(warehouse, first(source))
+    table = ledger(warehouse.default_schema, "orders")
+    warehouse.execute(Statement(f"ALTER TABLE {table} DROP COLUMN {VERSION}"))
+    assert len(loads(warehouse, warehouse.default_schema, "orders")) == 1
+    load(warehouse, source.window(10, 20))
+    assert read(warehouse) == {"a": SECOND}
+    assert _said(warehouse) == 1
+
+
+def test_what_a_newer_ledger_lists_is_not_dropped(duckdb: AnyEngine, source: Source) -> None:
+    load(duckdb, first(source))
+    found = holdings(duckdb, duckdb.default_schema, "orders")
+    _by_a_newer(duckdb)
+    with pytest.raises(NewerFormatError):
+        forget(duckdb, duckdb.default_schema, "orders", "", found, 0.0)
+    assert read(duckdb) == {"a": FIRST}
+
+
+def test_a_newer_iceberg_table_is_refused(iceberg: SmallBuckets, source: Source) -> None:
+    load(iceberg, first(source))
+    table = iceberg.store.catalog.load_table((iceberg.default_schema, "orders"))
+    assert table.properties[ICEBERG_FORMAT.key] == "1"
+    with table.transaction() as change:
+        change.set_properties({ICEBERG_FORMAT.key: "2"})
+    iceberg.store.forget()
+    with pytest.raises(NewerFormatError, match=r"Iceberg table .*orders.* has version 2"):
+        load(iceberg, source.window(10, 20))
+    with table.transaction() as change:
+        change.remove_properties(ICEBERG_FORMAT.key)
+    iceberg.store.forget()
+    load(iceberg, source.window(10, 20))
+    assert read(iceberg) == {"a": SECOND}
