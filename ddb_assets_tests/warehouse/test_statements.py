@@ -203,6 +203,15 @@ def started_over(warehouse: RedshiftEngine, folder: Path) -> None:
     load(warehouse, source.full(5), restart=True)
 
 
+def older_ledger(warehouse: RedshiftEngine, folder: Path) -> None:
+    """A ledger from before ledgers said their version is given one."""
+    source = Source(folder / "older")
+    source.put(5, "a", "first")
+    load(warehouse, source.full(10))
+    warehouse.execute(Statement("ALTER TABLE _ddb_loads__orders DROP COLUMN ledger_format"))
+    load(warehouse, source.full(20))
+
+
 def shared_ledger(warehouse: RedshiftEngine, folder: Path) -> None:
     """The rows of the shared ledger are moved. Then a view is replaced by another one."""
     load(warehouse, items(folder / "1", 1, [], {"order_id": "a"}))
@@ -359,6 +368,7 @@ SCENES = (
     long_documents,
     refused,
     twice_the_same,
+    older_ledger,
     shared_ledger,
     a_history,
 )
