@@ -60,9 +60,8 @@ class Made:
     def write(self, storage: Storage) -> str:
         """Writes it into the lake's bucket; returns its folder."""
         lines = [[json.dumps(line, separators=(",", ":")).encode() for line in self.lines]]
-        if self.hours is None:
-            span = {"exportTime": _iso(0)}
-        else:
+        span: dict[str, Any] = {"exportTime": _iso(0)}
+        if self.hours:
             span = {"exportFromTime": _iso(self.hours[0]), "exportToTime": _iso(self.hours[1])}
         return write_export(
             storage,

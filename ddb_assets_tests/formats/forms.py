@@ -1,0 +1,94 @@
+"""What each form is made of, as `forms.json` records it: `python -m ddb_assets_tests.formats.forms` writes that file again.
+
+A form that differs from the record has changed. Then either raise its version, write a migration from the version before, and
+let `writing.py` keep an example of the new one; or, if nothing that is kept differs, only write the record again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ddb_assets.bulk import checkpoint, reject_file
+from ddb_assets.contract import report
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.durable import DurableFormat
+from ddb_assets.copies import copy_state
+from ddb_assets.copies.following import follow_state
+from ddb_assets.copies.restoring import made_table
+from ddb_assets.flatten import schema
+from ddb_assets.iceberg import properties
+from ddb_assets.imports import import_progress
+from ddb_assets.imports.undoing import before_images
+from ddb_assets.scans import progress
+from ddb_assets.warehouse import receipts
+from ddb_assets.warehouse.redshift.cold import moves
+from ddb_assets.warehouse.sql import cold, ledger, settled, streams
+
+RECORD = Path(__file__).with_suffix(".json")
+DOCUMENTS: Mapping[str, tuple[DurableFormat, type[BaseModel]]] = {
+    "schema document": (schema.FORMAT, schema.Schema),
+    "report": (report.FORMAT, report.Report),
+    "receipt": (receipts.FORMAT, receipts.Receipt),
+    "reject file": (reject_file.FORMAT, reject_file.Heading),
+    "before-images": (before_images.FORMAT, before_images.BeforeHeading),
+    "segment of a scan": (progress.FORMAT, progress.SegmentState),
+    "table that was made": (made_table.FORMAT, made_table.Remembered),
+    "following": (follow_state.FORMAT, follow_state.Following),
+    "checkpoint": (checkpoint.FORMAT, checkpoint._Document),
+}
+STATES: Mapping[str, type[BaseModel]] = {
+    "import": import_progress.ImportState,
+    "copy": copy_state.CopyState,
+    "scan": progress.ScanState,
+}
+"""What checkpoints keep besides; the version of the checkpoint is theirs too."""
+TABLES: Mapping[str, Mapping[str, SqlType]] = {
+    "ledger": ledger.COLUMNS,
+    "positions in streams": streams.TYPES,
+    "settled": settled.TYPES,
+    "moves of cold rows": moves.TYPES,
+    "fields of cold rows": cold.FIELD_TYPES,
+}
+"""The tables beside a table's own, which the version of its ledger is of."""
+
+
+def forms() -> dict[str, Any]:
+    """The version, the fields and a digest of each form, by its name."""
+    documents = {name: {"version": form.version, **_said(model)} for name, (form, model) in DOCUMENTS.items()}
+    states = {f"checkpoint: {name}": {"version": checkpoint.FORMAT.version, **_said(m)} for name, m in STATES.items()}
+    tables = {
+        name: {"version": ledger.FORMAT.version, "columns": {column: str(kind) for column, kind in types.items()}}
+        for name, types in TABLES.items()
+    }
+    iceberg = {"Iceberg tables": {"version": properties.FORMAT.version}}
+    return {**documents, **states, **tables, **iceberg}
+
+
+def _said(model: type[BaseModel]) -> dict[str, Any]:
+    whole = _bare(model.model_json_schema())
+    parts = {model.__name__.lstrip("_"): whole, **whole.get("$defs", {})}
+    fields = {name: " ".join(sorted(part["properties"])) for name, part in parts.items() if "properties" in part}
+    text = json.dumps(whole, sort_keys=True)
+    return {"fields": dict(sorted(fields.items())), "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _bare(part: Any) -> Any:
+    """A JSON schema without its texts. A property may be named like a text."""
+    if isinstance(part, list):
+        return [_bare(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    texts = {"title", "description", "examples"}
+    return {
+        key: {name: _bare(one) for name, one in value.items()} if key in {"properties", "$defs"} else _bare(value)
+        for key, value in part.items()
+        if key not in texts
+    }
+
+
+if __name__ == "__main__":
+    RECORD.write_text(json.dumps(forms(), indent=1) + "\n")

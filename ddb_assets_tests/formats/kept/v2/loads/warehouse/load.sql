@@ -1,0 +1,9 @@
+COPY orders FROM '{folder}/orders.parquet' (FORMAT 'parquet');
+COPY orders__lines FROM '{folder}/orders__lines.parquet' (FORMAT 'parquet');
+COPY _ddb_history__orders FROM '{folder}/_ddb_history__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_loads__orders FROM '{folder}/_ddb_loads__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_stream__orders FROM '{folder}/_ddb_stream__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_tombstones__orders FROM '{folder}/_ddb_tombstones__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_unread__orders FROM '{folder}/_ddb_unread__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_versions__orders FROM '{folder}/_ddb_versions__orders.parquet' (FORMAT 'parquet');
+COPY _ddb_versions__orders__lines FROM '{folder}/_ddb_versions__orders__lines.parquet' (FORMAT 'parquet');
