@@ -1,14 +1,16 @@
 """How a table is scanned: what a contract and the command say about it, and what a landing says of the scan that wrote it."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.model import ContractModel
 
 _BUDGET = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<percent>%?)")
 WORKERS = 8
+FORMAT = DurableFormat("what a landing says of its scan")
 PREFIX = "scan-"
 """The ids of scans begin with this, those of exports with a digit."""
 
@@ -59,17 +61,23 @@ class Scanned(BaseModel):
     """What a landing says of the scan that wrote it. Times are of DynamoDB's clock.
 
     The scan began at `started` and ended at `ended`. `filter` has the parameters of a filter; `projection` the attributes
-    that were asked for besides the key, empty for all.
+    that were asked for besides the key, empty for all. `format` is only in landings (`landed`): their proof is without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    format: Annotated[Literal[1], Field(exclude=True)] = 1
     started: AwareDatetime
     ended: AwareDatetime
     segments: int
     consistent: bool
     filter: dict[str, Any] | None = None
     projection: tuple[str, ...] = ()
+
+    @property
+    def landed(self) -> dict[str, Any]:
+        """As the summary of a landing has it."""
+        return {FORMAT.key: self.format, **self.model_dump(mode="json")}
 
     @property
     def is_partial(self) -> bool:

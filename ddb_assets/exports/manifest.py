@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json, to_json
 
 from ddb_assets.aws.storage import MissingFileError, TooLargeError, is_s3, local_path
-from ddb_assets.contract.scan import Scanned
+from ddb_assets.contract.scan import FORMAT, Scanned
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def read_export(
     uri, content = _found_summary(storage, source)
     folder = os.path.dirname(uri)
     _check_sum(storage, uri, content)
-    summary = _parsed(_Summary, content, uri)
+    summary = _parsed(_Summary, _scan_of_today(content, uri), uri)
     _check_summary(summary, uri, expected_table, formats)
     declared = _key_in_export(_FILES_KEY, summary.manifest_files_s3_key, summary.s3_prefix)
     if declared is None:
@@ -260,6 +261,18 @@ def _read(storage: "Storage", uri: str, most: int) -> bytes:
         return storage.read(uri, most=most)
     except TooLargeError as error:
         raise ManifestError(str(error)) from error
+
+
+def _scan_of_today(content: bytes, where: str) -> bytes:
+    """The summary with what it says of a scan in today's form. Raises FormatVersionError for a scan by a newer ddb_assets."""
+    try:
+        document = from_json(content)
+    except ValueError:
+        return content
+    scan = document.get("scan") if isinstance(document, dict) else None
+    if not isinstance(scan, dict) or FORMAT.check(scan.get(FORMAT.key), where) == FORMAT.version:
+        return content
+    return to_json({**document, "scan": FORMAT.migrated(scan, where)})
 
 
 def _parsed(model: type[_M], content: bytes, where: str) -> _M:

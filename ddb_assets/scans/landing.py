@@ -72,7 +72,7 @@ def finish(
         billed_bytes=size,
         items=sum(file.items for file in files),
         view=None,
-        scan=scanned.model_dump(mode="json"),
+        scan=scanned.landed,
     )
     write_manifests(storage, folder, summary, entries)
     return read_export(storage, join(folder, SUMMARY), expected_table=table.arn)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ddb_assets.bulk import checkpoint, reject_file
-from ddb_assets.contract import report
+from ddb_assets.contract import report, scan
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.copies import copy_state
@@ -35,6 +35,7 @@ DOCUMENTS: Mapping[str, tuple[DurableFormat, type[BaseModel]]] = {
     "receipt": (receipts.FORMAT, receipts.Receipt),
     "reject file": (reject_file.FORMAT, reject_file.Heading),
     "before-images": (before_images.FORMAT, before_images.BeforeHeading),
+    "landing of a scan": (scan.FORMAT, scan.Scanned),
     "segment of a scan": (progress.FORMAT, progress.SegmentState),
     "table that was made": (made_table.FORMAT, made_table.Remembered),
     "following": (follow_state.FORMAT, follow_state.Following),

@@ -24,11 +24,14 @@ from ddb_assets.copies.copy_state import CopyState
 from ddb_assets.copies.following.follow_state import FollowState
 from ddb_assets.copies.restoring.made_table import MadeTable, Remembered
 from ddb_assets.exports.arrivals import Cursor
+from ddb_assets.exports.data_file import verify
+from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.imports.undoing.read_before import BeforeImages
 from ddb_assets.imports.undoing.undo import Undo
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.scans.landing import check_proof
 from ddb_assets.scans.progress import ScanProgress
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.connect import open_warehouse
@@ -168,7 +171,9 @@ def test_other_documents_are_read(kept: Path, tmp_path: Path) -> None:
     assert (copy.phase, copy.segments, sorted(copy.places)) == ("copy", 4, [0, 1])
     scan = ScanProgress.found(kept / "scan", json.loads((kept / "scan" / "scan.json").read_text())["world"])
     assert scan
-    assert (scan.state.segments, sum(one.pages for one in scan.segments.values())) == (4, 3)
+    begun = {int(path.name[8:13]) for path in (kept / "scan").glob("segment-*")}
+    assert (scan.state.segments, set(scan.segments)) == (4, begun)
+    assert all(one.pages for one in scan.segments.values())
     with FollowState(_follow(kept, tmp_path)) as state:
         following = state.load({"stream": "arn"})
         assert following
@@ -178,6 +183,15 @@ def test_other_documents_are_read(kept: Path, tmp_path: Path) -> None:
     assert MadeTable(documents, "Restored", ORIGIN).load() == made
     cursor = Cursor.parse((documents / "cursor.json").read_text())
     assert (cursor.start_after, list(cursor.pending)) == ("01695096000000", ["01695096000001-d6299cbd"])
+
+
+def test_the_landing_of_a_scan_is_known_again(kept: Path) -> None:
+    """Dagster has its proof; what the landing says of its scan must give the same one."""
+    landing = read_export(Storage(), str(kept / "scan" / "landing"))
+    check_proof(landing, (kept / "scan" / "proof.txt").read_text())
+    assert landing.scan
+    assert (landing.scan.consistent, landing.scan.segments, landing.item_count) == (True, 4, len(writing.OLD))
+    verify(Storage(), landing)
 
 
 def _follow(kept: Path, folder: Path) -> Path:
@@ -219,6 +233,9 @@ NEWER: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "before-images": ("import/before/before.json", "before_images", lambda folder: BeforeImages.open(
         Storage(), f"{folder}/import/before"
     )),
+    "a landing": ("scan/landing/manifest-summary.json", "scan.format", lambda folder: read_export(
+        Storage(), f"{folder}/scan/landing"
+    )),
     "a segment": ("scan/segment-*.state.json", "format", lambda folder: ScanProgress.found(
         folder / "scan", json.loads((folder / "scan" / "scan.json").read_text())["world"]
     )),
@@ -237,8 +254,11 @@ def test_a_newer_document_is_refused_and_left_as_it_is(tmp_path: Path, what: str
     read(folder)
     for path in folder.glob(where):
         first, *rest = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
-        newer: dict[str, Any] = {**json.loads(first), key: 99, "something": "new"}
+        newer: dict[str, Any] = json.loads(first)
+        part = newer[key.partition(".")[0]] if "." in key else newer
+        part.update({key.rpartition(".")[2]: 99, "something": "new"})
         path.write_text("\n".join([json.dumps(newer), *rest]))
+        path.with_suffix(".md5").unlink(missing_ok=True)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(NewerFormatError, match=r"has version 99; .*upgrade ddb_assets") as refused:
         read(folder)

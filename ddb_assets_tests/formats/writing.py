@@ -28,6 +28,7 @@ from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.scans.landing import proof
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.position import Moved
@@ -135,7 +136,7 @@ def write_copy(sandbox: Sandbox, to: Path) -> None:
 
 
 def write_scan(sandbox: Sandbox, to: Path) -> None:
-    """The progress of a scan that was cut off after three pages."""
+    """The progress of a scan that was cut off after three pages; the landing of another one, and its proof."""
     name = table(sandbox, "Kept-scanned", OLD).name
     sandbox.s3().create_bucket(Bucket="kept-scan")
     pages = []
@@ -152,6 +153,9 @@ def write_scan(sandbox: Sandbox, to: Path) -> None:
         [state] = [path.parent for path in Path(folder).rglob("scan.json")]
         for path in state.glob("*.json"):
             shutil.copy(path, to / path.name)
+        landing = scanning.scan(name, out=str(Path(folder) / "landed"), consistent=True).export
+        shutil.copytree(Path(landing.uri).parent, to / "landing")
+        (to / "proof.txt").write_text(proof(landing))
 
 
 def write_loads(to: Path) -> None:
