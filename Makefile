@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*.cpp)
 
-.PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint bench clean
+.PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint lock bench clean
 
 demo: $(VENV)/installed-$(if $(filter clickhouse,$(WAREHOUSE)),test,demo)  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift, clickhouse); every count is checked. STREAM=1: a stream
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(WAREHOUSE),--$(WAREHOUSE)) $(if $(STREAM),--stream)
@@ -70,6 +70,22 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# With --upgrade all packages get their newest versions; without it only those that setup.cfg does not allow any more, and new ones.
+UPGRADE ?=
+UV      := $(STATE)/uv/bin/uv
+COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+# what builds the project, which is installed without a build environment of its own
+BUILD   := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+lock: $(UV)  ## writes requirements/*.txt again from setup.cfg, for every Python and system; UPGRADE=1: with the newest versions
+	$(PYTHON) -c '$(BUILD)' | $(COMPILE) setup.cfg - --extra test --output-file requirements/test.txt
+	$(PYTHON) -c '$(BUILD)' | $(COMPILE) setup.cfg - --extra redshift --extra sandbox --extra ui \
+		--constraints requirements/test.txt --output-file requirements/demo.txt
+
+$(UV):
+	$(PYTHON) -m venv $(STATE)/uv
+	$(STATE)/uv/bin/python -m pip install --quiet 'uv>=0.13,<0.14'
+
 bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'; then writing, loading, following a stream, and reloading 50 tables
 	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)
 	$(BIN)/python -m ddb_assets_tests.bench.writing
@@ -86,16 +102,21 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed-demo: setup.cfg pyproject.toml $(KERNEL) | $(BIN)/python
+# Every package has one version and the hashes of its files, so nothing else can be installed. `make lock` writes the files.
+INSTALL := $(BIN)/python -m pip install --quiet
+LOCKED  := $(INSTALL) --require-hashes -r
+
+$(VENV)/installed-demo: setup.cfg pyproject.toml requirements/demo.txt $(KERNEL) | $(BIN)/python
 	@echo "installing ddb_assets and its packages into $(VENV): a minute or two, the first time only"
-	$(BIN)/python -m pip install --quiet --editable '.[redshift,sandbox,ui]'
+	$(LOCKED) requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'from ddb_assets.flatten import fast_path; fast_path.kernel or print(fast_path.SLOW)'
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed-demo
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+$(VENV)/installed-test: $(VENV)/installed-demo requirements/test.txt
+	$(LOCKED) requirements/test.txt
 	touch $@
 
 $(VENV)/installed-bench-all: $(VENV)/installed-test
-	$(BIN)/python -m pip install --quiet --editable '.[bench-all]'
+	$(INSTALL) --editable '.[bench-all]'
 	touch $@
