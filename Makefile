@@ -74,7 +74,7 @@ lint: $(VENV)/installed-test
 UPGRADE ?=
 UV      := $(STATE)/uv/bin/uv
 COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+	--no-emit-index-url --no-emit-find-links --no-strip-extras $(if $(UPGRADE),--upgrade)
 # what builds the project, which is installed without a build environment of its own
 BUILD   := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 lock: $(UV)  ## writes requirements/*.txt again from setup.cfg, for every Python and system; UPGRADE=1: with the newest versions
@@ -104,7 +104,7 @@ $(BIN)/python:
 
 # Every package has one version and the hashes of its files, so nothing else can be installed. `make lock` writes the files.
 INSTALL := $(BIN)/python -m pip install --quiet
-LOCKED  := $(INSTALL) --require-hashes -r
+LOCKED  := $(INSTALL) --require-hashes --no-deps -r
 
 $(VENV)/installed-demo: setup.cfg pyproject.toml requirements/demo.txt $(KERNEL) | $(BIN)/python
 	@echo "installing ddb_assets and its packages into $(VENV): a minute or two, the first time only"
