@@ -185,7 +185,7 @@ def _other_files(table: Table) -> str:
 def _other_version(table: Table) -> str:
     Path(table.before).mkdir()
     (Path(table.before) / "before.json").write_text('{"before_images": 2}')
-    return "is not the heading of before-images"
+    return "before.json: a newer ddb_assets wrote this"
 
 
 @pytest.mark.parametrize("occupied", [_other_run, _other_files, _other_version])
