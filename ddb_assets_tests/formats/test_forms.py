@@ -15,6 +15,7 @@ WITHOUT_A_VERSION = {
     "contract/durable.py": "checks the version",
     "exports/manifest.py": "DynamoDB's own documents; it says their version",
     "exports/arrivals.py": "a cursor: if it cannot be read, all exports are examined again",
+    "alerts/metrics/sensor.py": "a cursor of two numbers",
     "alerts/sensor.py": "a cursor of two numbers",
     "warehouse/sql/streams.py": "a column; the ledger's version is checked before",
     "warehouse/sql/read_history.py": "a column; the ledger's version is checked before",
