@@ -1,4 +1,4 @@
-"""The headings of the CHANGELOG, and the version in setup.cfg, agree as docs/releasing.md says."""
+"""The headings of the CHANGELOG, and the version in setup.cfg, agree as docs/dev/releasing.md says."""
 
 import configparser
 import re
