@@ -25,6 +25,7 @@ from ddb_assets.imports import import_progress
 from ddb_assets.imports.undoing import before_images
 from ddb_assets.scans import progress
 from ddb_assets.warehouse import receipts
+from ddb_assets.warehouse.clickhouse import ledger as clickhouse
 from ddb_assets.warehouse.redshift.cold import moves
 from ddb_assets.warehouse.sql import cold, ledger, settled, streams
 
@@ -47,12 +48,13 @@ STATES: Mapping[str, type[BaseModel]] = {
     "scan": progress.ScanState,
 }
 """What checkpoints keep besides; the version of the checkpoint is theirs too."""
-TABLES: Mapping[str, Mapping[str, SqlType]] = {
-    "ledger": ledger.COLUMNS,
-    "positions in streams": streams.TYPES,
-    "settled": settled.TYPES,
-    "moves of cold rows": moves.TYPES,
-    "fields of cold rows": cold.FIELD_TYPES,
+TABLES: Mapping[str, tuple[DurableFormat, Mapping[str, SqlType] | Mapping[str, str]]] = {
+    "ledger": (ledger.FORMAT, ledger.COLUMNS),
+    "positions in streams": (ledger.FORMAT, streams.TYPES),
+    "settled": (ledger.FORMAT, settled.TYPES),
+    "moves of cold rows": (ledger.FORMAT, moves.TYPES),
+    "fields of cold rows": (ledger.FORMAT, cold.FIELD_TYPES),
+    "ledger in ClickHouse": (clickhouse.FORMAT, clickhouse.COLUMNS),
 }
 """The tables beside a table's own, which the version of its ledger is of."""
 
@@ -62,8 +64,8 @@ def forms() -> dict[str, Any]:
     documents = {name: {"version": form.version, **_said(model)} for name, (form, model) in DOCUMENTS.items()}
     states = {f"checkpoint: {name}": {"version": checkpoint.FORMAT.version, **_said(m)} for name, m in STATES.items()}
     tables = {
-        name: {"version": ledger.FORMAT.version, "columns": {column: str(kind) for column, kind in types.items()}}
-        for name, types in TABLES.items()
+        name: {"version": form.version, "columns": {column: str(kind) for column, kind in types.items()}}
+        for name, (form, types) in TABLES.items()
     }
     iceberg = {"Iceberg tables": {"version": properties.FORMAT.version}}
     return {**documents, **states, **tables, **iceberg}

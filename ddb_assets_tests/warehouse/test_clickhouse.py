@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.durable import NewerFormatError
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Relation, Report
 from ddb_assets.contract.table import Table, WarehouseOptions
@@ -666,3 +667,37 @@ def test_errors_are_clear(clickhouse: ClickHouseWarehouse, monkeypatch: pytest.M
     monkeypatch.setenv("DDB_ASSETS_CLICKHOUSE_PASSWORD", "wrong")
     with pytest.raises(WarehouseError, match="Authentication failed"), again(clickhouse):
         pass
+
+
+@pytest.mark.parametrize("call", ["load", "recorded", "holdings"])
+def test_a_newer_ledger_is_refused(clickhouse: ClickHouseWarehouse, source: Source, call: str) -> None:
+    window = loaded(clickhouse, source)
+    copied = "SELECT * REPLACE (2 AS ledger_format) FROM `_ddb_loads__orders` WHERE state = 'done' LIMIT 1"
+    clickhouse.server.execute(f"INSERT INTO `_ddb_loads__orders` {copied}")
+    before = read(clickhouse)
+    calls: dict[str, Callable[[], object]] = {
+        "load": lambda: clickhouse.load(window),
+        "recorded": lambda: clickhouse.recorded("orders"),
+        "holdings": lambda: clickhouse.holdings("orders"),
+    }
+    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders: a newer ddb_assets .* has version 2; .*upgrade"):
+        calls[call]()
+    assert read(clickhouse) == before
+
+
+def test_a_newer_ledger_is_not_given_columns(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    window = loaded(clickhouse, source)
+    clickhouse.server.execute("ALTER TABLE `_ddb_loads__orders` DROP COLUMN kept_stale")
+    clickhouse.server.execute("INSERT INTO `_ddb_loads__orders` (ledger_format) VALUES (2)")
+    with pytest.raises(NewerFormatError):
+        clickhouse.load(window)
+    columns = clickhouse.server.fetch("SELECT name FROM system.columns WHERE table = '_ddb_loads__orders'")
+    assert ("kept_stale",) not in columns
+
+
+def test_a_ledger_without_a_version_is_of_the_first(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    window = loaded(clickhouse, source)
+    clickhouse.server.execute("ALTER TABLE `_ddb_loads__orders` DROP COLUMN ledger_format")
+    assert len(clickhouse.recorded("orders").loads) == 1
+    assert clickhouse.load(window).applied
+    assert clickhouse.server.value("SELECT max(ledger_format) FROM `_ddb_loads__orders`") == 1

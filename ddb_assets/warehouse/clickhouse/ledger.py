@@ -7,19 +7,24 @@ over says so (`restarts`), and from then on the rows before do not count.
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LEDGER, LEDGERS, literal, names, table
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
-from ddb_assets.warehouse.sql.ledger import TYPES, LedgerRow, read_value, stored_value
+from ddb_assets.warehouse.sql.ledger import TYPES, VERSION, LedgerRow, read_value, stored_value
 
 State = Literal["begun", "done"]
 _OWN = {"state": "String", "restarts": "Bool", "hidden": "String", "plan": "String"}
-_COLUMNS = {name: clickhouse_type(kind, nullable=True) for name, kind in TYPES.items()} | _OWN
+COLUMNS = (
+    {name: clickhouse_type(kind, nullable=True) for name, kind in TYPES.items()} | _OWN | {VERSION: "Nullable(Int64)"}
+)
+FORMAT = DurableFormat("the ledger of loads in ClickHouse", key=VERSION)
+"""Every row says the version with which it was written. The newest counts for the ledger, and for all tables of the load."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +55,20 @@ NO_LOADS = Ledger((), (), None)
 
 
 def provide(server: Server, root: str) -> None:
-    """Creates the ledger, and the view of all ledgers, if they are not there."""
+    """Creates the ledger, and the view of all ledgers, if they are not there.
+
+    Raises NewerFormatError, before anything is changed, for a ledger to which a newer ddb_assets has written.
+    """
     place = table(LEDGER, root)
-    columns = ", ".join(f"`{name}` {kind}" for name, kind in _COLUMNS.items())
+    # guard: ClickHouse: a newer ledger is left alone
+    _check_version(server, root, _have(server, root))
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
     server.execute(
         f"CREATE TABLE IF NOT EXISTS {place} ({columns}) ENGINE = MergeTree ORDER BY tuple() "
         "SETTINGS non_replicated_deduplication_window = 1000"
     )
     have = _have(server, root)
-    for name, kind in _COLUMNS.items():
+    for name, kind in COLUMNS.items():
         if name not in have:  # an earlier version has created it
             server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS `{name}` {kind}")
     server.execute(
@@ -68,10 +78,12 @@ def provide(server: Server, root: str) -> None:
 
 
 def read(server: Server, root: str) -> Ledger:
-    """All that it says; nothing if there is none."""
+    """All that it says; nothing if there is none. Raises NewerFormatError if a newer ddb_assets has written to it."""
     have = _have(server, root)
     if not have:
         return NO_LOADS
+    # guard: ClickHouse: a newer ledger is not read
+    _check_version(server, root, have)
     fields = [name for name in TYPES if name in have]
     rows = server.fetch(f"SELECT {names((*_OWN, *fields))} FROM {table(LEDGER, root)} ORDER BY sequence, state DESC")
     entries: list[tuple[State, Entry]] = []
@@ -96,6 +108,7 @@ def write(server: Server, state: State, entry: Entry) -> None:
         "restarts": entry.restarts,
         "hidden": json.dumps(dict(entry.hidden), ensure_ascii=False),
         "plan": entry.plan,
+        VERSION: FORMAT.version,
     }
     values = own | {name: stored_value(value) for name, value in vars(row).items()}
     token = literal(f"{row.load_id} {state}")
@@ -117,6 +130,11 @@ def _once(entries: list[Entry]) -> list[Entry]:
 
 def _plain(value: object) -> object:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _check_version(server: Server, root: str, columns: Collection[str]) -> None:
+    if VERSION in columns:
+        FORMAT.check(server.value(f"SELECT max(`{VERSION}`) FROM {table(LEDGER, root)}"), f"{LEDGER}{root}")
 
 
 def _have(server: Server, root: str) -> set[str]:
