@@ -534,6 +534,36 @@ def test_a_late_window_before_the_newest_full_export_brings_nothing_back(
     assert read(clickhouse) == items(source, 30)
 
 
+def test_loads_that_are_forced_again_and_again_change_nothing(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    """Then there are rows of one key and version from several loads, and only one of them has its list."""
+    source.put(1, "a", "before", "x")
+    source.put(2, "b", "before")
+    source.put(11, "a", "after", "y", "z")
+    source.delete(12, "b")
+    full, window = source.full(10), source.window(10, 20)
+    for export in (full, window, window, full, window, full):
+        clickhouse.load(export, LoadOptions(force=True))
+    assert read(clickhouse) == items(source, 20)
+
+
+def test_an_export_without_items_does_not_know_the_key(
+    clickhouse: ClickHouseWarehouse, source: Source, tmp_path: Path
+) -> None:
+    """Neither at the beginning, when the table is created, nor later, when what is newer must be kept."""
+    lists = relation("orders__lines", (INDEX, LINE, VERSION, EXTRA), ("lines",))
+    nothing = (relation("orders", (VERSION, EXTRA)), lists)
+    clickhouse.load(report(nothing, export_time=at(1)))
+    assert clickhouse.rows(["orders", "orders__lines"]) == {"orders": 0, "orders__lines": 0}
+    source.put(11, "a", "new", "x", "y")
+    for start, end in ((1, 10), (10, 20)):
+        clickhouse.load(source.window(start, end))
+    assert read(clickhouse) == items(source, 20)
+    clickhouse.load(report(nothing, export_time=at(10)))  # it has nothing, and is older
+    assert read(clickhouse) == items(source, 20)
+    clickhouse.load(report(nothing[:1], export_time=at(30)))
+    assert (read(clickhouse), clickhouse.query("SELECT count() FROM _ddb_rows__orders__lines")) == ({}, [(0,)])
+
+
 def test_a_load_that_was_decided_is_finished_by_the_next_one(
     clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.warehouse.clickhouse import parts
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, STAGE, among, literal, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, literal, names, quoted, table
 from ddb_assets.warehouse.clickhouse.tables import Target
 from ddb_assets.warehouse.clickhouse.types import converted, number
 from ddb_assets.warehouse.errors import LoadError
@@ -59,8 +59,12 @@ def stage(
 
 def _fill(server: Server, storage: Storage, report: Report, staged: Staged, load: int) -> None:
     target, relation = staged.target, staged.target.relation
+    order = server.value(
+        "SELECT sorting_key FROM system.tables WHERE database = currentDatabase() "
+        f"AND name = {literal(ROWS + relation.name)}"
+    )
     server.execute(
-        f"CREATE TABLE {staged.table} AS {target.table} ENGINE = MergeTree ORDER BY ({names(target.sorted_by)}) "
+        f"CREATE TABLE {staged.table} AS {target.table} ENGINE = MergeTree ORDER BY ({order}) "
         f"SETTINGS non_replicated_deduplication_window = 10000 COMMENT {literal(report.root.name)}"
     )
     columns = [column for column in relation.columns if column.is_stored]
@@ -198,7 +202,13 @@ def keep_newer(server: Server, staged: Sequence[Staged], time: int) -> int:
             f"INSERT INTO {child.table} ({columns}) SELECT {columns} FROM {child.target.table} FINAL "
             f"WHERE {among(item, f'SELECT {names(item)} FROM {root.target.table} FINAL WHERE {later}')}"
         )
-    columns = names(root.columns)
+    columns, key = names(root.columns), root.target.keys
+    live = f"SELECT {columns} FROM {root.target.table} FINAL WHERE {later}"
+    # of two rows with one version the later one counts, and a copy no longer says which that is
+    gone = (
+        f"SELECT {columns} FROM {root.target.table} WHERE {later} AND {quoted(GONE)} = 1 "
+        f"AND NOT ({among(key, f'SELECT {names(key)} FROM {root.target.table} FINAL WHERE {later}')})"
+    )
     # guard: ClickHouse: writes from after a full export
-    server.execute(f"INSERT INTO {root.table} ({columns}) SELECT {columns} FROM {root.target.table} WHERE {later}")
+    server.execute(f"INSERT INTO {root.table} ({columns}) {live} UNION ALL {gone}")
     return kept

@@ -27,10 +27,14 @@ _NEEDED = frozenset({"key", "index", "version"})
 
 @dataclass(frozen=True)
 class Target:
-    """A relation of the load, and the columns of its table after `prepare`."""
+    """A relation of the load, the columns of its table after `prepare`, and the names of the item's key columns.
+
+    An export without items does not know the key; then it is that of the table.
+    """
 
     relation: Relation
     types: Mapping[str, SqlType]
+    keys: tuple[str, ...]
 
     @property
     def table(self) -> str:
@@ -38,19 +42,9 @@ class Target:
         return table(ROWS, self.relation.name)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The names of the item's key columns."""
-        return tuple(column.name for column in self.relation.keys)
-
-    @property
     def version(self) -> str:
         """The name of the version column."""
         return self.relation.column("version").name
-
-    @property
-    def sorted_by(self) -> tuple[str, ...]:
-        """The columns that tell a row from every other one."""
-        return _sorted_by(self.relation)
 
 
 def prepare(server: Server, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
@@ -59,7 +53,9 @@ def prepare(server: Server, report: Report, there: Mapping[str, RowsTable]) -> t
     `there` is what `catalog.tables` says. Raises LoadError for a change of type that would lose values, and for a name that is
     somebody else's.
     """
-    targets = []
+    targets: list[Target] = []
+    root = there.get(report.root.name)
+    keys = tuple(column.name for column in report.root.keys) or tuple(sorted(root.sorted_by if root else ()))
     for relation in report.relations:
         _check_view(server, relation.name)
         have = there.get(relation.name)
@@ -70,7 +66,7 @@ def prepare(server: Server, report: Report, there: Mapping[str, RowsTable]) -> t
             have = RowsTable({n: storable(k) for n, k in wanted(relation).items()}, frozenset())
         else:
             have = _evolved(server, relation, have)
-        targets.append(Target(relation, have.types))
+        targets.append(Target(relation, have.types, keys))
     for target in targets:
         _show(server, target, targets[0], report.table_arn)
     return tuple(targets)
