@@ -29,7 +29,8 @@ GLUE_JOB = "DDB_ASSETS_GLUE_JOB"
 EMR_APPLICATION = "DDB_ASSETS_EMR_APPLICATION"
 EMR_ROLE = "DDB_ASSETS_EMR_ROLE"
 JOB_BUNDLE = "DDB_ASSETS_JOB_BUNDLE"
-EMBEDDED = "warehouse.duckdb"
+KEEP = "DDB_ASSETS_KEEP"
+EMBEDDED, EMBEDDED_CATALOG = "warehouse.duckdb", "iceberg.sqlite"
 
 
 class SettingError(DdbAssetsError):
@@ -60,6 +61,11 @@ def is_iceberg_lake() -> bool:
     if said not in {"parquet", "iceberg"}:
         raise SettingError(f"{LAKE_FORMAT} is {said!r}: write parquet, or iceberg")
     return said == "iceberg"
+
+
+def iceberg_address(lake: str) -> str:
+    """The URL of the catalog of Iceberg tables, by default that of a file in the state folder, with tables in the lake."""
+    return optional(ICEBERG) or f"iceberg:///{state_folder() / EMBEDDED_CATALOG}?location={lake}/iceberg"
 
 
 def optional(name: str) -> str:

@@ -10,6 +10,7 @@
     <root>/jobs/bundles/<name>/…                        script and packages of Spark jobs (`ddb-assets job bundle`)
     <root>/jobs/messages/<table>/<job id>/…             what a Spark job tells Dagster, deleted when the run ends
     <root>/receipts/<table>/<ledger id>/<number>-<load id>/receipt.json
+    <root>/retention/<table>/…                          what retention has deleted on purpose
 
 No file is read or written here; that is `storage.py`.
 """
@@ -71,3 +72,12 @@ class LakePaths:
     def receipts(self) -> str:
         """The folder of the receipts of all tables' loads."""
         return join(self.root, "receipts")
+
+    @property
+    def streams(self) -> str:
+        """The folder of the landings of all streams."""
+        return join(self.root, "streams")
+
+    def retention(self, table: Table) -> str:
+        """The folder in which retention notes what it deletes of the table."""
+        return join(self.root, "retention", table.name)

@@ -93,11 +93,15 @@ def _others(catalog: "Catalog", url: CatalogUrl, report: Report, restart: bool) 
 
 def landed(table: "Table", report: Report) -> str | None:
     """The digest of this landing's rows in a table of changes; None if it has none."""
+    return logged(table, report.export_id, *_days(report))
+
+
+def logged(table: "Table", export_id: str, first: date, last: date) -> str | None:
+    """The digest of a landing's rows, whose versions are of these days; None if the table of changes has none."""
     from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThanOrEqual
 
-    first, last = _days(report)
     days = And(GreaterThanOrEqual(term=DAY, value=first.isoformat()), LessThanOrEqual(term=DAY, value=last.isoformat()))
-    of_landing = And(days, EqualTo(term=EXPORT_ID, value=report.export_id))
+    of_landing = And(days, EqualTo(term=EXPORT_ID, value=export_id))
     found = table.scan(row_filter=of_landing, selected_fields=(DIGEST,), limit=1).to_arrow()
     return str(found.column(DIGEST)[0]) if found.num_rows else None
 

@@ -37,6 +37,7 @@ COMMANDS = (
     "plan",
     "status",
     "recover",
+    "retention",
     "check-warehouse",
     "forget",
     "infra",

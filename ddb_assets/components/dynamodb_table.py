@@ -86,6 +86,9 @@ attributes:
   #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
   #   # retain: 400 days by created_at, older rows move to Iceberg tables; {name}_all and the views show both
 
+  # keep: 90 days  # then files in the lake are deleted that are loaded and that no recovery needs; or by kind:
+  #   # {{exports: 30 days, parquet: 400 days, quarantine: 90 days, spill: forever, dry_run: false}} (docs/retention.md)
+
   # translation:  # how Dagster shows the assets, with templates of `spec` and `stage`
   #   key_prefix: shop
   #   group_name: sales

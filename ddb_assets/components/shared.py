@@ -16,6 +16,7 @@ from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
+from ddb_assets.retention.assets import retention_assets
 from ddb_assets.settings import METRICS, optional
 from ddb_assets.status.assets import status_assets
 from ddb_assets.windows.automation import automation
@@ -48,7 +49,7 @@ def shared(declared: Sequence[TableDeclaration], writers: Sequence[dg.AssetKey] 
     about |= {metadata.asset_key("stream", one.name): [table.name for table in one.tables] for one in streams}
     metrics = chosen(optional(METRICS))
     own = dg.Definitions(
-        assets=[status_assets(tables), *followed],
+        assets=[status_assets(tables), *retention_assets(tables), *followed],
         jobs=[*([job] if exported else []), *history_backfill(tables)],
         sensors=[
             automation(tables),

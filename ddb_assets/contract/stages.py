@@ -28,6 +28,7 @@ Stage = Literal[
     "history",
     "cold",
     "status",
+    "retention",
     "import",
     "copy",
 ]
@@ -49,6 +50,7 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "history": ("warehouse", "_history"),
     "cold": ("cold", "_cold"),
     "status": ("status", "_status"),
+    "retention": ("retention", "_retention"),
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }

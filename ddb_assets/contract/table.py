@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from ddb_assets.contract.engine import EngineText, InProcess
 from ddb_assets.contract.history import HistoryChoice
+from ddb_assets.contract.keep import KeepChoice
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
 from ddb_assets.contract.retain import RetainText
@@ -249,6 +250,12 @@ class Table(ContractModel):
     warehouse: Annotated[
         WarehouseOptions, Field(description="diststyle, sortkey and encode of its tables in Redshift, schema for views")
     ] = WarehouseOptions()
+    keep: Annotated[
+        KeepChoice,
+        Field(
+            description="for how long files stay in the lake, of all kinds or by kind; by default DDB_ASSETS_KEEP says it"
+        ),
+    ] = None
     max_cost: Annotated[
         float | None,
         Field(

@@ -69,6 +69,18 @@ def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, 
     folder.finish({*_listed(folder.uri, report), *spilled})
 
 
+def discard(storage: "Storage", out: str) -> None:
+    """Deletes a flattened export, but for the texts that it has spilled: rows may name them.
+
+    The report goes before what it lists, so nobody reads a part of it. Whoever is killed in between leaves a claim, by which
+    the rest is known as ours. Raises FolderError for other files, before anything is deleted.
+    """
+    folder = claimed(storage, out)
+    storage.delete([folder.named(name) for name in (SCHEMA, PROFILE)])
+    storage.delete([folder.named(REPORT)])
+    folder.finish(())
+
+
 def content(storage: "Storage", out: str) -> list[str]:
     """All files of a flattened export, in the order in which they can be deleted: what shows that they are ours comes last.
 

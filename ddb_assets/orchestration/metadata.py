@@ -39,6 +39,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "history": frozenset(),
     "cold": frozenset({"iceberg"}),
     "status": frozenset(),
+    "retention": frozenset({"s3"}),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }

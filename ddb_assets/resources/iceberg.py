@@ -1,15 +1,10 @@
 """Which catalog Iceberg tables are in. It is opened in `iceberg/catalog.py`."""
 
-import os
-
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.aws.storage import join
 from ddb_assets.resources.lake import Lake
-from ddb_assets.settings import ICEBERG, state_folder
-
-EMBEDDED = "iceberg.sqlite"
+from ddb_assets.settings import ICEBERG, iceberg_address, optional
 
 
 class IcebergTarget(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -22,6 +17,4 @@ class IcebergTarget(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def address(self, lake: Lake) -> str:
         """The URL to use. Raises SettingError when it takes the lake and there is none."""
-        if found := self.url or os.environ.get(ICEBERG, "").strip():
-            return found
-        return f"iceberg:///{state_folder() / EMBEDDED}?location={join(lake.root, 'iceberg')}"
+        return self.url or optional(ICEBERG) or iceberg_address(lake.root)

@@ -152,7 +152,8 @@ class Refreshed:
 class Load:
     """One load in the ledger: which export of which DynamoDB table it brought, and which time that covers.
 
-    What is None or 0 by default may be so because an earlier version wrote the row. `billed_bytes` are those of the export.
+    What is None, 0 or empty by default may be so because an earlier version wrote the row. `billed_bytes` are those of the
+    export. `digest` is that of the report, `row_identity` its identity as JSON.
     """
 
     sequence: int

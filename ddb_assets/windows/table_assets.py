@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ddb_assets.changes.chosen import full_changes, keeps_changes, window_changes
+from ddb_assets.contract.keep import deletes, keep_of
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
@@ -12,7 +13,9 @@ from ddb_assets.warehouse.url import has_cold_tier, in_iceberg
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export", "cold", "upkeep", "status"})
+OF_ITEMS: frozenset[Stage] = frozenset(
+    {"dynamodb", "full_export", "scan", "window_export", "cold", "upkeep", "status", "retention"}
+)
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 """The stages that every window passes."""
@@ -40,12 +43,13 @@ def all_keys(table: Table) -> list[dg.AssetKey]:
 
 def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
+    shared: tuple[Stage, ...] = ("status", "retention") if deletes(keep_of(table)) else ("status",)
     if table.source == "stream":
-        return ("dynamodb", "warehouse", "status")
+        return ("dynamodb", "warehouse", *shared)
     if table.load == "replace":
-        return ("dynamodb", *whole_stages(table), *upkeep(table), "status")
+        return ("dynamodb", *whole_stages(table), *upkeep(table), *shared)
     cold: tuple[Stage, ...] = ("cold",) if table.warehouse.retain else ()
-    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold, *upkeep(table), "status")
+    return ("dynamodb", *whole_stages(table), *window_stages(table), *cold, *upkeep(table), *shared)
 
 
 def upkeep(table: Table) -> tuple[Stage, ...]:

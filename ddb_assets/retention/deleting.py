@@ -1,0 +1,101 @@
+"""Deletes what was chosen. A run that is killed leaves nothing that somebody could read by half, and the next run goes on.
+
+The report or the manifest of a landing goes first, so nobody finds what is left of it. Flattened exports have a claim in their
+folder meanwhile (`flatten/output.py`). Exports may lie in a bucket of others, so a note in the lake lists their files first, by
+which the next run knows the rest as ours. Nobody writes an export again under the same name.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ddb_assets.aws.lake import LakePaths
+from ddb_assets.aws.owned_folder import FolderError
+from ddb_assets.aws.storage import join
+from ddb_assets.contract.model import first_problem
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.output import discard
+from ddb_assets.retention.landings import Count, Doomed
+from ddb_assets.status.retired import RetiredError, note_retired, retired
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.storage import Storage
+
+UNFINISHED = "unfinished-"
+LISTED = ("exports", "streams")
+"""The kinds whose files are noted before they are deleted."""
+
+
+class _Note(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    files: tuple[str, ...]
+
+
+def delete(
+    storage: "Storage", lake: LakePaths, table: Table, doomed: Sequence[Doomed], alone: frozenset[str]
+) -> tuple[list[Doomed], list[str]]:
+    """Deletes it; `alone` are the exports that stay without Parquet. Returns what was deleted, and why the rest was not.
+
+    Raises StorageError; what is deleted by then stays so.
+    """
+    if alone != retired(storage, lake, table):
+        note_retired(storage, lake, table, alone)
+    done, remarks = list[Doomed](), list[str]()
+    for one in doomed:
+        if one.kind == "parquet":
+            try:
+                discard(storage, one.place)
+            except FolderError as error:
+                remarks.append(str(error))
+                continue
+            done.append(one)
+    noted = [one for one in doomed if one.kind in LISTED]
+    if noted:
+        note = join(lake.retention(table), f"{UNFINISHED}{secrets.token_hex(8)}.json")
+        storage.write(note, _Note(files=tuple(_uris(noted))).model_dump_json(indent=1).encode())
+        for one in noted:
+            storage.delete([file.uri for file in one.files[:1]])  # alone: calls of a thousand have no order
+            storage.delete([file.uri for file in one.files[1:]])
+        storage.delete([note])
+    rest = [one for one in doomed if one.kind not in {*LISTED, "parquet"}]
+    storage.delete(_uris(rest))
+    return [*done, *noted, *rest], remarks
+
+
+def finish(storage: "Storage", lake: LakePaths, table: Table, *, apply: bool) -> int:
+    """Deletes what an earlier run has noted and not deleted, with `apply`; how many files these notes list.
+
+    Raises RetiredError for a note that cannot be read, or that lists files elsewhere.
+    """
+    count = 0
+    places = (lake.exports_uri(table), lake.scans_uri(table), lake.streams)
+    for entry in list(storage.list(lake.retention(table))):
+        if not entry.uri.rpartition("/")[2].startswith(UNFINISHED):
+            continue
+        try:
+            files = _Note.model_validate_json(storage.read(entry.uri)).files
+        except ValidationError as error:
+            raise RetiredError(
+                f"{entry.uri} cannot be read: {first_problem(error)}; look at it, and delete it"
+            ) from None
+        if strange := [uri for uri in files if not any(uri.startswith(f"{place}/") for place in places)]:
+            raise RetiredError(
+                f"{entry.uri} lists {strange[0]}, which is none of the table's files: look at it, and delete it"
+            )
+        count += len(files)
+        if apply:
+            storage.delete(files)
+            storage.delete([entry.uri])
+    return count
+
+
+def count(doomed: Iterable[Doomed]) -> Count:
+    """How much it is."""
+    return sum((Count.of(one.files) for one in doomed), Count())
+
+
+def _uris(doomed: Iterable[Doomed]) -> list[str]:
+    return [file.uri for one in doomed for file in one.files]
