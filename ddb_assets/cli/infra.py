@@ -77,6 +77,7 @@ def wanted(project: Path, lake: str, warehouse: str | None, iceberg: str | None,
         _catalog(iceberg) if iceberg else None,
         warehouse_name(new_workgroup_url(options.name) if options.redshift else warehouse or warehouse_address()),
         options,
+        declared.retained,
     )
 
 

@@ -8,6 +8,7 @@ from ddb_assets.components.dynamodb_copy import DynamoDBCopy
 from ddb_assets.components.dynamodb_import import DynamoDBImport
 from ddb_assets.components.project import TableDeclaration, declared_components
 from ddb_assets.contract.contract_yaml import ConfigError
+from ddb_assets.contract.keep import deletes, keep_of
 from ddb_assets.contract.table import Table
 from ddb_assets.copies.copy_config import TableAt
 from ddb_assets.infrastructure.wanted import DeclaredCopy, DeclaredImport, Side
@@ -15,12 +16,16 @@ from ddb_assets.infrastructure.wanted import DeclaredCopy, DeclaredImport, Side
 
 @dataclass(frozen=True)
 class DeclaredProject:
-    """The tables, imports and copies of a project, and those of its tables whose changes go to Iceberg."""
+    """The tables, imports and copies of a project, and those of its tables whose changes go to Iceberg.
+
+    `retained` are those of its tables whose files do not stay in the lake for ever.
+    """
 
     tables: tuple[Table, ...]
     changes: tuple[Table, ...]
     imports: tuple[DeclaredImport, ...]
     copies: tuple[DeclaredCopy, ...]
+    retained: tuple[Table, ...]
 
 
 def declared_project(project: Path) -> DeclaredProject:
@@ -36,7 +41,8 @@ def declared_project(project: Path) -> DeclaredProject:
         )
     contracts = tuple(found.table for found in tables)
     kept = tuple(filter(keeps_changes, contracts))
-    return DeclaredProject(contracts, kept, tuple(map(_import, imports)), tuple(map(_copy, copies)))
+    retained = tuple(table for table in contracts if deletes(keep_of(table)))
+    return DeclaredProject(contracts, kept, tuple(map(_import, imports)), tuple(map(_copy, copies)), retained)
 
 
 def _import(found: DynamoDBImport) -> DeclaredImport:

@@ -6,7 +6,7 @@ Facts: AWS Glue Developer Guide, "Specifying AWS Glue resource ARNs": an action 
 from collections.abc import Iterator
 
 from ddb_assets.infrastructure.arns import ARN, HERE, literal
-from ddb_assets.infrastructure.lake_rights import reads, writes_at
+from ddb_assets.infrastructure.lake_rights import reads, reads_at, writes_at
 from ddb_assets.infrastructure.statement import Statement, allow
 from ddb_assets.infrastructure.wanted import Catalog, Wanted
 
@@ -30,6 +30,20 @@ def appended(wanted: Wanted) -> Iterator[Statement]:
         bucket = literal(catalog.bucket)
         yield allow(OF_BUCKET, bucket)
         yield allow(OF_TABLES, f"{bucket}/table/*")
+
+
+def looked_up(wanted: Wanted) -> Iterator[Statement]:
+    """Reading the tables of changes."""
+    catalog = wanted.catalog or Catalog("file", location=f"{wanted.lake.uri}/iceberg")
+    yield from reads_at(wanted, catalog.location and f"{catalog.location}/")
+    if catalog.kind == "glue":
+        database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+        yield allow(f"glue: {DATABASE}", *database)
+        yield allow("glue: GetTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
+    if catalog.kind == "s3tables":
+        bucket = literal(catalog.bucket)
+        yield allow("s3tables: GetTableBucket CreateNamespace GetNamespace", bucket)
+        yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData", f"{bucket}/table/*")
 
 
 def glue_arn(catalog: Catalog, place: str) -> str:

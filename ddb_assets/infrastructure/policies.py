@@ -18,7 +18,7 @@ from ddb_assets.infrastructure.arns import (
     stream_arn,
     table_arn,
 )
-from ddb_assets.infrastructure.catalog_rights import appended
+from ddb_assets.infrastructure.catalog_rights import appended, looked_up
 from ddb_assets.infrastructure.lake_rights import creates, reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
@@ -131,8 +131,30 @@ def _status(wanted: Wanted) -> Iterator[Statement]:
         yield allow("dynamodb: ListExports", ANY)
     if wanted.tables:
         scans = ["scans"] if wanted.scanned else []
-        yield from reads(wanted, "parquet", "schemas", "receipts", *scans)
+        yield from reads(wanted, "parquet", "schemas", "receipts", "retention", *scans)
         yield from _login(wanted)
+
+
+def _retention(wanted: Wanted) -> Iterator[Statement]:
+    """Looking at tables as `status` does, and deleting files: what is deleted is noted before, in Parquet's own folders, too."""
+    if not wanted.retained:
+        return
+    yield from _status(wanted)
+    yield from writes(wanted, "retention")
+    folders = ["parquet", "schemas", "receipts"]
+    folders += ["scans"] if any(table.source == "scan" for table in wanted.retained) else []
+    if any(table.stream for table in wanted.retained):
+        folders.append("streams")
+        yield from reads(wanted, "streams")
+    yield allow("s3: DeleteObject", *(objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders))
+    yield allow("s3: PutObject", objects_arn(wanted.lake.bucket, wanted.lake.key("parquet")))
+    for table in wanted.retained:
+        if table.source == "exports":
+            place = wanted.place(table)
+            prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
+            yield allow("s3: DeleteObject", objects_arn(place.bucket, prefix))
+    if any(table in wanted.changes for table in wanted.retained):
+        yield from looked_up(wanted)
 
 
 def _scan(wanted: Wanted) -> Iterator[Statement]:
@@ -238,6 +260,7 @@ _STAGES: Mapping[str, Rights] = {
     "stream": _stream,
     "scan": _scan,
     "status": _status,
+    "retention": _retention,
     "import": _import,
     "copy": _copy,
     "alerts": _alerts,

@@ -141,7 +141,7 @@ class Wanted:
     """All of it. `login` is None for a warehouse that is not Redshift; `changes` are the tables whose changes go to Iceberg.
     `warehouse` is what the metrics of its tables are under.
 
-    Raises InfrastructureError for names that collide.
+    `retained` are the tables whose files do not stay in the lake for ever. Raises InfrastructureError for names that collide.
     """
 
     lake: Lake
@@ -153,6 +153,7 @@ class Wanted:
     catalog: Catalog | None = None
     warehouse: str = "duckdb"
     options: Options = field(default_factory=Options)
+    retained: Sequence[Table] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.options.name):

@@ -111,8 +111,8 @@ def _beside(
 
 
 def _goes(old: Mapping[Kind, timedelta], kind: Kind, load: Load, form: Form | None, now: datetime) -> bool:
-    """Whether a form is old: by the time of the load, or of its newest file, so that nothing goes which was just made again."""
-    times = [time for time in (_time(load), form.newest if form else None) if time]
+    """Whether a form is old: by the time of the load, or if it was just made again, by that time."""
+    times = [time for time in (_time(load), form.written if form else None) if time]
     return bool(form and form.files) and _is_old(old, kind, max(times, default=None), now)
 
 

@@ -146,7 +146,8 @@ class _Finding:
             )
         whole = all(sizes.get(part.uri) == part.bytes for part in parts)
         files = tuple(entry for entry in others if entry.uri not in lines)
-        form = Form(place, () if foreign else files, whole)
+        report_file = next((entry for entry in others if entry.uri == join(place, REPORT)), None)
+        form = Form(place, () if foreign else files, whole, report_file.modified if report_file else None)
         return form, tuple(entry for entry in others if entry.uri in lines), spill
 
     def _exported(self, load: Load) -> Form | None:
@@ -169,7 +170,7 @@ class _Finding:
         own = [there[uri] for name in sorted(MANIFESTS) if (uri := join(place, name)) in there]
         own.sort(key=lambda entry: not entry.uri.endswith(SUMMARY))
         data = [there[file.uri] for file in export.files if file.uri in there]
-        return Form(place, (*own, *data), whole=len(data) == len(export.files))
+        return Form(place, (*own, *data), len(data) == len(export.files), newest(own))
 
 
 def _is_loaded(export: Export, load: Load) -> bool:

@@ -16,17 +16,14 @@ from ddb_assets.warehouse.results import Load
 class Form:
     """A landing as Parquet, or as an export. `files` are those that can be deleted, in this order.
 
-    `whole`: every file that the report or the manifest lists is there. `place` is the URI of the folder.
+    `whole`: every file that the report or the manifest lists is there. `place` is the URI of the folder. `written` is when it
+    was last made, None if it is only the rest of something.
     """
 
     place: str
     files: tuple[Entry, ...]
     whole: bool
-
-    @property
-    def newest(self) -> datetime | None:
-        """When one of its files was last written."""
-        return newest(self.files)
+    written: datetime | None = None
 
 
 @dataclass(frozen=True)

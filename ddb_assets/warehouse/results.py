@@ -172,11 +172,18 @@ class Load:
     billed_bytes: int = 0
     load_id: str | None = None
     ledger_id: str | None = None
+    digest: str = ""
+    row_identity: str | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether it was of a full export; else it was of a window."""
         return self.export_type == "FULL_EXPORT"
+
+    @property
+    def until(self) -> datetime | None:
+        """The time until which the load brought changes."""
+        return self.to_time or self.export_time
 
 
 @dataclass(frozen=True)

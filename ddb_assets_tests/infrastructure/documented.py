@@ -16,7 +16,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.policies import COPY, DAGSTER, policies
 from ddb_assets.infrastructure.statement import Statement, filled_in
 from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
-from ddb_assets.settings import ICEBERG, LAKE, LAKE_FORMAT, METRICS, WAREHOUSE
+from ddb_assets.settings import ICEBERG, KEEP, LAKE, LAKE_FORMAT, METRICS, WAREHOUSE
 
 PLACE = {
     "AWS::Partition": "aws",
@@ -41,11 +41,11 @@ DEMO: dict[str, tuple[Sequence[str], dict[str, str]]] = {
             "--budget",
             "--metrics=all",
         ),
-        {"DDB_ASSETS_DEMO_STREAM": "orders-cdc", LAKE_FORMAT: "iceberg"},
+        {"DDB_ASSETS_DEMO_STREAM": "orders-cdc", LAKE_FORMAT: "iceberg", KEEP: "90 days"},
     ),
 }
 """The files of `infra/`: the options and the environment that they are made with."""
-SETTINGS = (ICEBERG, LAKE, LAKE_FORMAT, METRICS, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START")
+SETTINGS = (ICEBERG, KEEP, LAKE, LAKE_FORMAT, METRICS, WAREHOUSE, "DDB_ASSETS_DEMO_STREAM", "DDB_ASSETS_DEMO_START")
 WIDTH = 120
 POLICY = re.compile(r'```json\n(\{\n  "Version": "2012-10-17",.*?)```\n', re.DOTALL)
 

@@ -51,7 +51,13 @@ YAML = {
     "orders_copy": "DynamoDBCopy",
 }
 ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "orders": {"table": "Orders", "stream": "orders-cdc", "nested": {"items": "child"}, "lake": "iceberg"},
+    "orders": {
+        "table": "Orders",
+        "stream": "orders-cdc",
+        "nested": {"items": "child"},
+        "lake": "iceberg",
+        "keep": {"parquet": "1 day", "streams": "1 day"},
+    },
     "customers": {
         "table": "Customers",
         "stream": "dynamodb",
@@ -60,9 +66,10 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
             "prefix": "from dynamodb",
             "kms_key": "arn:aws:kms:us-east-1:123456789012:key/elsewhere",
         },
+        "keep": "1 day",
     },
-    "products": {"table": "Products", "stream": {"name": "products-cdc", "tail": "materialized_view"}},
-    "events": {"table": "Events", "source": "scan"},
+    "products": {"table": "Products", "keep": "1 day", "stream": {"name": "products-cdc", "tail": "materialized_view"}},
+    "events": {"table": "Events", "source": "scan", "keep": "1 day"},
     "prices": {
         "name": "prices",
         "table": "Products",
@@ -309,6 +316,20 @@ def statuses(world: World) -> None:
     world.run("status", *(f"status/{table}_status" for table in (*EXPORTED, "events")))
 
 
+def retained(world: World) -> None:
+    """Two days later: exports go that are left as Parquet, and Parquet that is left as exports."""
+    names = [f"retention/{table}_retention" for table in (*EXPORTED, "events")]
+    config = {"ddb_assets__retention": {"config": {"dry_run": False}}}
+    with time_machine.travel(BEGUN + timedelta(days=2), tick=True), world.recorder.acting_as("retention"):
+        result = world.chain.run(*names, config=config)
+    assert result.success
+    made = result.asset_materializations_for_node("ddb_assets__retention")
+    numbers = {one.asset_key.path[-1]: {name: value.value for name, value in one.metadata.items()} for one in made}
+    assert numbers["orders_retention"]["parquet_deleted_files"], numbers
+    assert numbers["customers_retention"]["exports_deleted_files"], numbers
+    assert numbers["events_retention"]["exports_deleted_files"], numbers
+
+
 def imports(world: World) -> None:
     """Declared imports, and an undo of what the first one replaced."""
     world.run("import", "imports/prices", config={"write": True})
@@ -404,6 +425,7 @@ FLOWS: Sequence[Callable[[World], None]] = (
     scan,
     streams,
     statuses,
+    retained,
     imports,
     whole_process,
     copies,

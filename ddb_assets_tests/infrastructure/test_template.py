@@ -18,6 +18,7 @@ from ddb_assets.infrastructure.document import plain, yaml_text
 from ddb_assets.infrastructure.errors import InfrastructureError
 from ddb_assets.infrastructure.resources import KEPT, logical
 from ddb_assets.infrastructure.statement import LONGEST, MAX_CHARACTERS, WITHOUT_RESOURCE, filled_in
+from ddb_assets.infrastructure.storage import REPLACED_DAYS
 from ddb_assets.infrastructure.template import template
 from ddb_assets.infrastructure.wanted import DeclaredImport, Lake, Login, Options, OwnedTable, Wanted
 from ddb_assets_tests.infrastructure.read_template import listed, read, statements, targets
@@ -154,6 +155,14 @@ def _keeps_the_data(found: Any) -> None:
         assert (kept == (KEPT, "Retain")) == (one["Type"] in DATA)
         if one["Type"] in DATA and DATA[one["Type"]]:
             assert isinstance(one["Properties"][DATA[one["Type"]]], str)
+        for rule in one["Properties"].get("LifecycleConfiguration", {}).get("Rules", []):
+            # only retention knows what is loaded and not needed; what it deletes is an old version then, in any folder
+            assert (
+                not {"Expiration", "ExpirationInDays", "ExpirationDate", "Transitions", "Prefix", "TagFilters"}
+                & rule.keys()
+            )
+            assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": REPLACED_DAYS}
+            assert rule["ExpiredObjectDeleteMarker"] is True
 
 
 def _has_names_of_its_own(found: Any) -> None:
@@ -172,6 +181,11 @@ def _fits_the_quotas(found: Any) -> None:
         if one["Type"] == "AWS::IAM::Role":
             assert 1 <= len(one["Properties"]["ManagedPolicyArns"]) <= 10
             assert len(one["Properties"]["RoleName"]) <= 64
+
+
+def test_the_page_says_when_what_retention_deletes_is_gone_for_good(pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs/retention.md").read_text()
+    assert f"the template deletes old versions after {REPLACED_DAYS} days" in " ".join(page.split())
 
 
 def test_a_finding_of_cfn_lint_would_be_seen() -> None:

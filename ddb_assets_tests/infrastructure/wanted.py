@@ -123,4 +123,5 @@ def projects(draw: st.DrawFn) -> Wanted:
         catalog,
         draw(st.sampled_from(["duckdb", "redshift://main/dev"])),
         options,
+        declared[: draw(st.integers(0, len(declared)))],
     )
