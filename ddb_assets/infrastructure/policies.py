@@ -136,7 +136,7 @@ def _status(wanted: Wanted) -> Iterator[Statement]:
 
 
 def _retention(wanted: Wanted) -> Iterator[Statement]:
-    """Looking at tables as `status` does, and deleting files: what is deleted is noted before, in Parquet's own folders, too."""
+    """Looking at tables as `status` does, and deleting files, which is noted before, for Parquet in its own folder."""
     if not wanted.retained:
         return
     yield from _status(wanted)

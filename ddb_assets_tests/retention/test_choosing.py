@@ -29,11 +29,11 @@ def day(number: int) -> datetime:
 def load(sequence: int, start: int | None, end: int, *, at: int | None = None, quarantined: int = 0) -> Load:
     """A full export of a day, or the window between two days, loaded on day `at`."""
     return Load(
-        sequence,
-        f"{sequence:03d}",
-        "FULL_EXPORT" if start is None else "INCREMENTAL_EXPORT",
-        "arn",
-        "id",
+        sequence=sequence,
+        export_id=f"{sequence:03d}",
+        export_type="FULL_EXPORT" if start is None else "INCREMENTAL_EXPORT",
+        table_arn="arn",
+        table_id="id",
         export_time=day(end) if start is None else None,
         from_time=None if start is None else day(start),
         to_time=None if start is None else day(end),
@@ -139,11 +139,7 @@ def test_the_same_is_recovered_from_what_stays(landings: list[Landing], keep: Ke
     for one, now in zip(landings, stays, strict=True):
         if one.load.export_id in wanted:
             assert now.left == one.left
-        assert (
-            bool(now.parquet)
-            or not one.parquet
-            or (one.load.export_id in choice.retired) == (one.load.export_id in wanted)
-        )
+            assert (one.load.export_id in choice.retired) == (now.parquet != one.parquet)
     for doomed in choice.doomed:
         time = next(one.load.loaded_at for one in landings if one.load.export_id == doomed.name)
         age = keep.age(doomed.kind)
