@@ -38,7 +38,7 @@ def looked_up(wanted: Wanted) -> Iterator[Statement]:
     yield from reads_at(wanted, catalog.location and f"{catalog.location}/")
     if catalog.kind == "glue":
         database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
-        yield allow(f"glue: {DATABASE}", *database)
+        yield allow("glue: CreateDatabase", *database)  # opening a catalog creates its namespace
         yield allow("glue: GetTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
     if catalog.kind == "s3tables":
         bucket = literal(catalog.bucket)

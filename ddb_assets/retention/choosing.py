@@ -62,7 +62,7 @@ def choose(
     for one in lake.landings:
         doomed += _beside(table, recorded, one, old, now, lake)
         name, gone = one.load.export_id, list[Doomed]()
-        # guard: nothing of landings goes while one is lost
+        # nothing of landings goes while one is lost
         if not lost:
             gone = _forms(one, old, now, is_needed=name in wanted, is_last=one.load.sequence == last)
         doomed += gone
@@ -81,7 +81,7 @@ def _forms(
     parquet = one.parquet if not is_last and _goes(old, "parquet", one.load, one.parquet, now) else None
     export = one.export if _goes(old, "exports", one.load, one.export, now) else None
     if is_needed:
-        # guard: what a recovery needs stays in one form
+        # what a recovery needs stays in one form
         if export and not (one.parquet and one.parquet.whole):
             export = None
         if parquet and (export or not (one.export and one.export.whole)):
