@@ -139,9 +139,9 @@ class Options:
 @dataclass(frozen=True)
 class Wanted:
     """All of it. `login` is None for a warehouse that is not Redshift; `changes` are the tables whose changes go to Iceberg.
-    `warehouse` is what the metrics of its tables are under.
+    `warehouse` is what the metrics of its tables are under. `retained` are the tables whose files do not stay for ever.
 
-    `retained` are the tables whose files do not stay in the lake for ever. Raises InfrastructureError for names that collide.
+    Raises InfrastructureError for names that collide.
     """
 
     lake: Lake
