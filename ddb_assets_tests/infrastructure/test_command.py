@@ -73,6 +73,7 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
                 "Stream",
                 "Scan",
                 "Status",
+                "Retention",
                 "Import",
                 "Copy",
                 "Alerts",

@@ -54,9 +54,11 @@ def landing(one: Load, left: str = "pe") -> Landing:
         for letter, name in (("p", "parquet"), ("P", "parquet"), ("e", "export"), ("E", "export"))
         if letter in left
     }
-    beside = {"quarantine": "q", "spill": "s"}
-    files = {name: (Entry(f"s3://b/{name}/{one.export_id}", 1),) for name, letter in beside.items() if letter in left}
-    return Landing(one, forms.get("parquet"), forms.get("export"), **files)
+    quarantine, spill = (
+        (Entry(f"s3://b/{name}/{one.export_id}", 1),) if letter in left else ()
+        for name, letter in (("q", "q"), ("s", "s"))
+    )
+    return Landing(one, forms.get("parquet"), forms.get("export"), quarantine, spill)
 
 
 def chosen(*landings: Landing, table: Table = ORDERS, keep: Keep = ALL, logged: bool = False) -> set[tuple[Kind, str]]:
@@ -111,8 +113,8 @@ KEEPS = st.builds(
 TABLES = st.sampled_from(
     [
         ORDERS,
-        Table(table="Orders", history=True),  # type: ignore[arg-type]
-        Table(table="Orders", history={"keep": "30 days"}),  # type: ignore[arg-type]
+        Table(table="Orders", history=True),
+        Table(table="Orders", history={"keep": "30 days"}),
         Table(table="Orders", soft_delete=True),
         Table(table="Orders", load="replace"),
     ]
