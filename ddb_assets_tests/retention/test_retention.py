@@ -15,7 +15,8 @@ import time_machine
 
 from ddb_assets.aws.storage import Storage, StorageError, split_s3
 from ddb_assets.definitions import build_defs
-from ddb_assets.settings import KEEP
+from ddb_assets.sandbox import demo
+from ddb_assets.settings import KEEP, LAKE_FORMAT
 from ddb_assets.status.codes import Finding
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.status.standing import DEFS, FULL, Standing, by_hand
@@ -316,6 +317,32 @@ def test_an_export_stays_that_another_contract_keeps(standing: Standing, tmp_pat
         (said,) = answer("retention", "--config", str(config), "--table", "orders", "--apply")["tables"]
     assert gone(said) == {"parquet": 4}
     assert any("that other contracts of Orders keep: again" in remark for remark in said["remarks"])
+
+
+def test_landings_stay_that_the_table_of_changes_lacks(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_again(standing)
+    monkeypatch.setenv(LAKE_FORMAT, "iceberg")
+    said = retention("--apply")
+    assert gone(said) == {}
+    assert any("5 landings are not in orders__changes yet" in remark for remark in said["remarks"])
+
+
+def test_what_lies_beside_parquet_goes_alone(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines in quarantine that a report lists, and a spilled text whose rows a newer full export has replaced."""
+    monkeypatch.setenv(KEEP, "{quarantine: 10 days, spill: 10 days}")
+    name = next(name for name in standing.kept if "/full/" in name and name.endswith("/report.json"))
+    folder = name.rpartition("/")[0]
+    lines, text = f"{folder}/_quarantine/lines-{'0' * 12}.jsonl", f"{folder}/_spill/{'0' * 64}.txt"
+    report = json.loads(standing.kept[name]) | {"quarantine": [f"s3://{demo.BUCKET}/{lines}"]}
+    standing.chain.put({name: json.dumps(report).encode(), lines: b"{}", text: b"long"})
+    assert gone(retention()) == {"quarantine": 1}  # rows of the newest full export name the text
+    full_again(standing)
+    before = standing.objects()
+    said = retention("--apply")
+    assert gone(said) == {"quarantine": 1, "spill": 1}
+    assert before.keys() - standing.objects().keys() == {lines, text}
+    assert said["kinds"]["spill"]["deleted"] == {"files": 1, "bytes": 4}
+    assert found(standing) == {}
 
 
 @pytest.mark.parametrize("option", ["history: true", "soft_delete: true"])
