@@ -8,7 +8,7 @@ knows what the lake is still needed for.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from ddb_assets.status.gather import PATIENCE
 from ddb_assets.status.look import look
 from ddb_assets.status.pictures import StreamSays, WarehouseSays
 from ddb_assets.status.retired import retired
+from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.results import Load
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 GOES_ON: frozenset[Code] = frozenset({"windows_missing", "stale", "dagster_lost", "dagster_unreachable"})
 """Findings that retention does not wait for: windows that are late, and what only Dagster has lost."""
+
+ACTIVE = timedelta(days=35)
+"""A warehouse that has loaded nothing for so long counts as given up: no window can reach back further."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Retention:
         storage, keep = self._aws.storage(), keep_of(table)
         plan = self._plan(table)
         if plan.refused:
-            return Outcome(table, keep, apply, plan.lake.counts, refused=plan.refused, remarks=plan.lake.remarks)
+            return Outcome(table, keep, apply, {}, refused=plan.refused)
         others = [one for one in self._declared if one.name != table.name and _may_be_same(one.table, table.table)]
         both = agreed([plan.choice, *(self._plan(one).choice for one in others)])
         doomed = [one for one in plan.choice.doomed if one.kind not in LISTED or one.name in both]
@@ -153,6 +157,8 @@ class Retention:
         if wrong or not isinstance(warehouse, WarehouseSays):
             said = "; ".join(f"{one.code}: {one.what}" for one in wrong)
             return _Plan(Lake(), Choice(), f"nothing is deleted while something is to be mended. {said}")
+        if other := self._other_warehouse(table, warehouse):
+            return _Plan(Lake(), Choice(), other)
         read_until = stream.read_until if isinstance(stream, StreamSays) else None
         lake = find(self._listings, self._lake, table, warehouse, read_until, self._now)
         known = retired(self._aws.storage(), self._lake, table)
@@ -161,6 +167,23 @@ class Retention:
             lake = self._with_awaited(table, lake, names)
             choice = choose(table, warehouse.recorded, lake, keep, self._now, known)
         return _Plan(lake, choice)
+
+    def _other_warehouse(self, table: Table, warehouse: WarehouseSays) -> str:
+        """Why nothing goes of a lake that another warehouse loads from, too; empty if none does."""
+        storage, place = self._aws.storage(), self._lake.receipts
+        for ledger_id in receipts.ledgers(storage, place, table.name):
+            if ledger_id == warehouse.recorded.ledger_id:
+                continue
+            for which in list(receipts.named(storage, place, table.name, ledger_id))[-1:]:
+                newest = receipts.read(storage, place, table.name, which)
+                if newest.warehouse != warehouse.place and newest.loaded_at > self._now - ACTIVE:
+                    return (
+                        f"the lake has receipts of loads into another warehouse, {newest.warehouse}, the newest of "
+                        f"{newest.loaded_at.isoformat(timespec='minutes')}, and nobody knows what that still needs: wait "
+                        f"until it has loaded nothing for {ACTIVE.days} days, or if it is gone, delete its receipts in "
+                        f"{place}/{table.name}/{ledger_id}"
+                    )
+        return ""
 
     def _with_awaited(self, table: Table, lake: Lake, names: Collection[str]) -> Lake:
         """The lake, with the landings among these that the table of changes lacks."""

@@ -345,6 +345,17 @@ def test_what_lies_beside_parquet_goes_alone(standing: Standing, monkeypatch: py
     assert found(standing) == {}
 
 
+def test_nothing_goes_while_another_warehouse_loads_from_the_lake(standing: Standing) -> None:
+    name, data = next((name, data) for name, data in standing.kept.items() if name.endswith("/receipt.json"))
+    other = {"ledger_id": "f" * 16, "warehouse": "redshift://elsewhere/dev"}
+    folder = name.partition("/receipts/orders/")[0] + "/receipts/orders"
+    there = f"{folder}/{'f' * 16}/{name.rpartition(f'{folder}/')[2].partition('/')[2]}"
+    standing.chain.put({there: json.dumps(json.loads(data) | other).encode()})
+    before = standing.objects()
+    assert "into another warehouse, redshift://elsewhere/dev" in _refused()
+    assert standing.objects() == before
+
+
 @pytest.mark.parametrize("option", ["history: true", "soft_delete: true"])
 def test_what_no_full_export_brings_back_stays(standing: Standing, tmp_path: Path, option: str) -> None:
     full_again(standing)
