@@ -168,26 +168,19 @@ def _refused(*options: str) -> str:
     return str(said.get("refused") or said["error"])
 
 
-@pytest.mark.parametrize(
-    ("statement", "code"),
-    [
+def test_nothing_goes_while_the_warehouse_has_lost_something(standing: Standing) -> None:
+    """Rows, a table, its ledger; loads that a restored backup lacks; all of it; or nobody knows, as it does not answer."""
+    full_again(standing)
+    before, whole = standing.objects(), warehouse_file().read_bytes()
+    for statement, code in (
         ("DELETE FROM orders", "rows_changed"),
         ("DROP TABLE orders__items", "table_dropped"),
         ("DELETE FROM _ddb_loads__orders", "ledger_lost"),
-    ],
-)
-def test_nothing_goes_while_the_warehouse_has_lost_something(standing: Standing, statement: str, code: str) -> None:
-    full_again(standing)
-    by_hand(statement)
-    before = standing.objects()
-    assert code in _refused()
-    assert standing.objects() == before
-
-
-def test_nothing_goes_while_an_earlier_warehouse_is_restored_or_none_is_there(standing: Standing) -> None:
-    full_again(standing)
+    ):
+        by_hand(statement)
+        assert code in _refused()
+        warehouse_file().write_bytes(whole)
     shutil.copy(standing.early, warehouse_file())
-    before = standing.objects()
     assert "warehouse_restored" in _refused()
     warehouse_file().unlink()
     assert "warehouse_lost" in _refused()
@@ -356,14 +349,14 @@ def test_nothing_goes_while_another_warehouse_loads_from_the_lake(standing: Stan
     assert standing.objects() == before
 
 
-@pytest.mark.parametrize("option", ["history: true", "soft_delete: true"])
-def test_what_no_full_export_brings_back_stays(standing: Standing, tmp_path: Path, option: str) -> None:
+def test_what_no_full_export_brings_back_stays(standing: Standing, tmp_path: Path) -> None:
     full_again(standing)
     config = tmp_path / "defs.yaml"
-    config.write_text(DEFS.read_text().replace("attributes:", f"attributes:\n  {option}", 1))
-    with later():
-        (said,) = answer("retention", "--config", str(config))["tables"]
-    assert gone(said) == {"exports": 5}
+    for option in ("history: true", "soft_delete: true"):
+        config.write_text(DEFS.read_text().replace("attributes:", f"attributes:\n  {option}", 1))
+        with later():
+            (said,) = answer("retention", "--config", str(config))["tables"]
+        assert gone(said) == {"exports": 5}
 
 
 def test_the_asset_plots_sizes_and_deletes_when_the_contract_says_so(
