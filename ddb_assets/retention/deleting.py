@@ -7,13 +7,14 @@ which the next run knows the rest as ours. Nobody writes an export again under t
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.lake import LakePaths
 from ddb_assets.aws.owned_folder import FolderError
 from ddb_assets.aws.storage import join
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.output import discard
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
 UNFINISHED = "unfinished-"
+FORMAT = DurableFormat("the note of files that retention deletes")
 LISTED = ("exports", "streams")
 """The kinds whose files are noted before they are deleted."""
 
 
-class _Note(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class Unfinished(BaseModel):
+    """The note: the URIs of the files that are being deleted."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
     files: tuple[str, ...]
 
 
@@ -55,7 +60,7 @@ def delete(
     noted = [one for one in doomed if one.kind in LISTED]
     if noted:
         note = join(lake.retention(table), f"{UNFINISHED}{secrets.token_hex(8)}.json")
-        storage.write(note, _Note(files=tuple(_uris(noted))).model_dump_json(indent=1).encode())
+        storage.write(note, Unfinished(files=tuple(_uris(noted))).model_dump_json(indent=1).encode())
         for one in noted:
             storage.delete([file.uri for file in one.files[:1]])  # alone: calls of a thousand have no order
             storage.delete([file.uri for file in one.files[1:]])
@@ -76,7 +81,7 @@ def finish(storage: "Storage", lake: LakePaths, table: Table, *, apply: bool) ->
         if not entry.uri.rpartition("/")[2].startswith(UNFINISHED):
             continue
         try:
-            files = _Note.model_validate_json(storage.read(entry.uri)).files
+            files = FORMAT.read(Unfinished, storage.read(entry.uri), entry.uri).files
         except ValidationError as error:
             raise RetiredError(
                 f"{entry.uri} cannot be read: {first_problem(error)}; look at it, and delete it"

@@ -23,7 +23,9 @@ from ddb_assets.flatten import schema
 from ddb_assets.iceberg import properties
 from ddb_assets.imports import import_progress
 from ddb_assets.imports.undoing import before_images
+from ddb_assets.retention import deleting
 from ddb_assets.scans import progress
+from ddb_assets.status import retired
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.clickhouse import ledger as clickhouse
 from ddb_assets.warehouse.redshift.cold import moves
@@ -41,6 +43,8 @@ DOCUMENTS: Mapping[str, tuple[DurableFormat, type[BaseModel]]] = {
     "table that was made": (made_table.FORMAT, made_table.Remembered),
     "following": (follow_state.FORMAT, follow_state.Following),
     "checkpoint": (checkpoint.FORMAT, checkpoint._Document),
+    "deleted on purpose": (retired.FORMAT, retired.Retired),
+    "being deleted": (deleting.FORMAT, deleting.Unfinished),
 }
 STATES: Mapping[str, type[BaseModel]] = {
     "import": import_progress.ImportState,
