@@ -1,19 +1,24 @@
 """The warehouses that must pass, and how much of the suite runs on each. `docs/dev/warehouse.md` says how to add one."""
 
 import os
+from typing import get_args
 
 import pytest
 
+from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets_tests.warehouse.conformance.clickhouse_subject import ClickHouseSubject
 from ddb_assets_tests.warehouse.conformance.sql_subjects import SqlSubject
-from ddb_assets_tests.warehouse.conformance.subject import Kind, Subject
+from ddb_assets_tests.warehouse.conformance.subject import Ability, Kind, Subject
 
+ALL: frozenset[Ability] = frozenset(get_args(Ability))
 KINDS = (
-    Kind("duckdb", "duckdb_subject", can=frozenset({"history", "views", "streams", "hooks"})),
-    Kind("redshift", "redshift_subject", "distinct", frozenset({"history", "views", "streams", "hooks"})),
-    Kind("iceberg", "iceberg_subject", "chosen", frozenset({"hooks"})),
+    Kind("duckdb", "duckdb_subject", can=ALL),
+    Kind("redshift", "redshift_subject", "distinct", can=ALL),
+    Kind("iceberg", "iceberg_subject", "chosen", can=ALL - {"history"}),
+    Kind("clickhouse", "clickhouse_subject", "chosen"),
 )
 CHOSEN = frozenset(
     {
@@ -27,10 +32,11 @@ CHOSEN = frozenset(
         "test_old_values_are_hidden_with_the_first_load_that_hides_them",
         "test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item",
         "test_a_load_is_done_once_and_the_ledger_knows_it",
+        "test_rows_of_every_part_are_counted",
         "test_all_that_the_ledger_lists_is_dropped_and_nothing_else",
     }
 )
-"""The scenarios that always run on Iceberg tables too, which take several times as long as tables of DuckDB."""
+"""The scenarios that always run on Iceberg tables and ClickHouse too, which take several times as long as DuckDB."""
 
 
 @pytest.fixture
@@ -46,6 +52,11 @@ def redshift_subject(over_redshift: RedshiftEngine, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def iceberg_subject(iceberg: IcebergEngine, monkeypatch: pytest.MonkeyPatch) -> Subject:
     return SqlSubject(iceberg, monkeypatch)
+
+
+@pytest.fixture
+def clickhouse_subject(clickhouse: ClickHouseWarehouse) -> Subject:
+    return ClickHouseSubject(clickhouse)
 
 
 @pytest.fixture(params=[pytest.param(kind.fixture, id=kind.name) for kind in KINDS])

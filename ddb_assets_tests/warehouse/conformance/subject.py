@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from ddb_assets.contract.report import Report
@@ -12,8 +13,13 @@ from ddb_assets.warehouse.results import LoadResult
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.warehouse.exports import Item
 
-Ability = Literal["history", "views", "streams", "hooks"]
-"""What not every warehouse has. `hooks`: a test can run something between two steps of a load."""
+Ability = Literal["soft_delete", "unread", "hiding", "history", "overlap", "other keys", "mends"]
+"""What not every warehouse does, by what it is for in a contract: `unread` items that keep their rows, old values that are
+hidden. `overlap`: two loads of one table may be at work at once. `other keys`: a key can get another type, or the table another
+key. `mends`: a newer full export brings back what somebody dropped; else the table must start over.
+"""
+SOFT_DELETE = (False, pytest.param(True, marks=pytest.mark.needs("soft_delete")))
+"""With and without soft deletes."""
 
 
 @dataclass(frozen=True)

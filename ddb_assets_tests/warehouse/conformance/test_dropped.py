@@ -30,6 +30,7 @@ def filled(subject: Subject, source: Source) -> None:
         ("ALTER TABLE orders__lines DROP COLUMN value", "column 'value' of"),
     ],
 )
+@pytest.mark.needs("mends")
 def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
     subject: Subject, source: Source, statement: str, gone: str
 ) -> None:
@@ -54,6 +55,7 @@ def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
     assert read(subject)["d"] == Item("fifth")
 
 
+@pytest.mark.needs("mends")
 def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(subject: Subject, source: Source) -> None:
     filled(subject, source)
     subject.run("ALTER TABLE orders__lines DROP COLUMN _ddb_version")
@@ -67,6 +69,7 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(subje
 
 
 @pytest.mark.alike
+@pytest.mark.needs("mends")
 def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_already(
     subject: Subject, source: Source
 ) -> None:
@@ -90,6 +93,7 @@ def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_a
         (Table(table="Orders").with_paths({("initial_load", "orders"): ("shop", "orders")}), " and shop/orders)"),
     ],
 )
+@pytest.mark.needs("mends")
 def test_a_refusal_names_the_assets_that_the_table_has(
     subject: Subject, source: Source, table: Table, named: str
 ) -> None:

@@ -12,6 +12,7 @@ from ddb_assets_tests.flatten.flattening import Flattening
 from ddb_assets_tests.warehouse.conformance.subject import Subject, load
 from ddb_assets_tests.warehouse.exports import Source
 
+pytestmark = pytest.mark.needs("hiding")
 MASKED = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
 
 

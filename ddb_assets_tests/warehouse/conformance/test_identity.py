@@ -26,7 +26,13 @@ def count(subject: Subject) -> int:
 
 @pytest.mark.alike
 @pytest.mark.parametrize(
-    "change", [{"key": "at"}, {"columns": {"id": {"mask": "sha256"}}}, {"store": "other"}], ids=str
+    "change",
+    [
+        pytest.param({"key": "at"}, marks=pytest.mark.needs("other keys")),
+        {"columns": {"id": {"mask": "sha256"}}},
+        {"store": "other"},
+    ],
+    ids=str,
 )
 def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
     tmp_path: Path, loaded: Subject, change: dict[str, Any]
@@ -41,6 +47,7 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
         load(loaded, made(tmp_path, export=2, restart=True).report)
 
 
+@pytest.mark.needs("other keys")
 def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
     subject: Subject, tmp_path: Path
 ) -> None:

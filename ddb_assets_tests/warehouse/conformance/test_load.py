@@ -11,7 +11,7 @@ import pytest
 
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets_tests.warehouse.conformance.subject import Subject, load, loads, read
+from ddb_assets_tests.warehouse.conformance.subject import SOFT_DELETE, Subject, load, loads, read
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -149,7 +149,7 @@ def test_an_empty_export_is_loaded_too(subject: Subject, source: Source) -> None
     assert (result.applied, result.rows_in, read(subject)) == (True, 0, {})
 
 
-@pytest.mark.parametrize("soft_delete", [False, True])
+@pytest.mark.parametrize("soft_delete", SOFT_DELETE)
 def test_a_table_in_which_nobody_has_seen_an_item_has_no_key_yet(
     subject: Subject, source: Source, soft_delete: bool
 ) -> None:
@@ -210,6 +210,7 @@ def test_columns_are_added_and_widened_and_keep_their_values(subject: Subject, t
     ]
 
 
+@pytest.mark.needs("other keys")
 def test_a_key_that_is_widened_still_meets_its_rows(subject: Subject, tmp_path: Path) -> None:
     def number(kind: str) -> Column:
         return Column(name="n", path=("n",), type=kind, role="key")
@@ -293,8 +294,8 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
     "rows in its schema": lambda made: edited(with_root(made, rows=2), rows={"orders": 2}, items_in_manifest=2),
     "bytes, the report says 1": lambda made: part_changed(made, bytes=1),
     "there is no file": lambda made: part_changed(made, uri=made.root.parts[0].uri + ".none"),
-    "has the columns order_id, note": columns_swapped,
-    "column 'note' of part .* (is VARCHAR, 'orders' has BIGINT|not fit 'orders', where it is BIGINT)": lambda made: (
+    "has the columns order_id(, note| string, note)": columns_swapped,
+    "column 'note' of part .* (is VARCHAR, 'orders' has|not fit 'orders', where it is) BIGINT|note string": lambda made: (
         retyped(made, "BIGINT")
     ),
     "'TEXT\\); DROP' is not a column type": lambda made: retyped(made, "TEXT); DROP"),
@@ -331,7 +332,7 @@ def test_no_staging_is_left_behind(subject: Subject, source: Source) -> None:
     ("rows", "lines", "message"),
     [
         ([("a", 5), ("a", 6)], [], "more than one row with order_id='a'"),
-        ([("a", 5), (None, 6)], [], "1 rows of 'orders' lack a value in order_id"),
+        ([("a", 5), (None, 6)], [], "1 rows of 'orders' lack a value in order_id|part .* cannot be read"),
         ([("a", 5)], [("a", 0, 5), ("a", 0, 5)], "more than one row with order_id='a', _ddb_index=0"),
         ([("a", 5)], [("b", 0, 5)], "1 rows of 'orders__lines' have no item"),
         ([("a", 5)], [("a", 0, 4)], "1 rows of 'orders__lines' have no item of 'orders' at their version"),
@@ -395,7 +396,9 @@ def test_a_dropped_table_is_not_taken_for_loaded(subject: Subject, source: Sourc
     export = source.full(10)
     load(subject, export)
     subject.run("DROP TABLE orders")
-    with pytest.raises(LoadError, match="is gone, but its ledger says that it was loaded 1 times"):
+    with pytest.raises(
+        LoadError, match=r"is gone, but its ledger says that it was loaded 1 times|has been dropped since"
+    ):
         load(subject, export)
     assert load(subject, export, restart=True).applied
 

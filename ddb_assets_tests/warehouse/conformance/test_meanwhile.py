@@ -7,7 +7,7 @@ from ddb_assets_tests.warehouse.conformance.subject import Subject, load, read
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 
-@pytest.mark.needs("hooks")
+@pytest.mark.needs("overlap")
 def test_items_that_another_load_could_not_read_meanwhile_are_updated(subject: Subject, source: Source) -> None:
     for key in "ab":
         source.put(1, key, f"first {key}")
@@ -19,7 +19,7 @@ def test_items_that_another_load_could_not_read_meanwhile_are_updated(subject: S
     assert read(subject) == {"a": Item("second a"), "b": Item("first b")}
 
 
-@pytest.mark.needs("hooks")
+@pytest.mark.needs("overlap")
 def test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item(
     subject: Subject, source: Source
 ) -> None:

@@ -16,6 +16,7 @@ from ddb_assets_tests.warehouse.conformance.subject import Subject, at_random, l
 from ddb_assets_tests.warehouse.conformance.worlds import WINDOW, WINDOWS, World, items, worlds
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 
+pytestmark = pytest.mark.needs("soft_delete")
 Kept = tuple[str | None, int | None, int | None]
 """Note, version and time of the delete, with the times of the test's world."""
 

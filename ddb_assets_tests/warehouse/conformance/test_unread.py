@@ -17,6 +17,7 @@ from ddb_assets_tests.warehouse.conformance.subject import Subject, load, loads,
 from ddb_assets_tests.warehouse.conformance.worlds import items
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 
+pytestmark = pytest.mark.needs("unread")
 LIMIT = 10
 
 
