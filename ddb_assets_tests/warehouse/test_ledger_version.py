@@ -1,6 +1,7 @@
 """The version of a ledger: a newer one is refused before anything is read or changed, one without a version is of today's."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.iceberg.properties import FORMAT as ICEBERG_FORMAT
 from ddb_assets.streams.position import BEGINNING_OF_STREAM
 from ddb_assets.warehouse.position import Moved
+from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.ledger import VERSION, ledger, loads
@@ -79,7 +81,13 @@ def test_a_ledger_that_is_migrated_while_a_load_prepares_is_refused(
 ) -> None:
     """The newer load commits after the older one has looked, and before that has the lock."""
     load(duckdb, first(source))
-    monkeypatch.setattr("ddb_assets.warehouse.sql.load.show", lambda engine, *_: _by_a_newer(engine))
+    prepare = tables.prepare
+
+    def prepared(*told: Any, **named: Any) -> tables.Tables:
+        _by_a_newer(duckdb)
+        return prepare(*told, **named)
+
+    monkeypatch.setattr(tables, "prepare", prepared)
     with pytest.raises(NewerFormatError):
         load(duckdb, source.window(10, 20))
     assert read(duckdb) == {"a": FIRST}
