@@ -78,17 +78,31 @@ def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_redshift_runs_beside_it() -> None:
+@pytest.mark.parametrize("warehouse", ["redshift", "clickhouse"])
+def test_a_warehouse_runs_beside_it(warehouse: str) -> None:
     script = (
         "import os\n"
         "from ddb_assets.warehouse.connect import open_warehouse\n"
         "with open_warehouse(os.environ['DDB_ASSETS_WAREHOUSE']) as warehouse:\n"
         "    print(warehouse.query('SELECT 1'))\n"
     )
-    arguments = [*SANDBOX, "--items", "3", "--redshift", "--", sys.executable, "-c", script]
-    own = {**os.environ, "DDB_ASSETS_REDSHIFT_PASSWORD": "production"}
+    arguments = [*SANDBOX, "--items", "3", f"--{warehouse}", "--", sys.executable, "-c", script]
+    own = {**os.environ, f"DDB_ASSETS_{warehouse.upper()}_PASSWORD": "production"}
     done = subprocess.run(arguments, env=own, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[(1,)]\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--clickhouse", "--stream"),
+        ("demo", "--clickhouse", "--redshift"),
+        ("sandbox", "--clickhouse", "--redshift"),
+    ],
+)
+def test_only_one_warehouse_runs_and_none_that_cannot_follow_a_stream(arguments: tuple[str, ...]) -> None:
+    done = click.testing.CliRunner().invoke(main, list(arguments))
+    assert (done.exit_code, "--clickhouse" in done.stderr) == (2, True)
 
 
 @pytest.mark.slow
