@@ -531,7 +531,7 @@ def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
 ) -> None:
     """Their ETag is not an MD5, so there is nothing to compare. The emulator can imitate this."""
     made = on_s3(exports[0], lake)
-    lake.storage.s3.meta.events.register_last("after-call.s3.HeadObject", no_md5, unique_id="no md5")
+    lake.storage.s3.meta.events.register_last("after-call.s3.GetObject", no_md5, unique_id="no md5")
     for relation_ in made.relations:
         for part in relation_.parts:
             bucket, key = part.uri.removeprefix("s3://").split("/", 1)
@@ -546,7 +546,7 @@ def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
         try:
             load(warehouse, made)
         finally:
-            lake.storage.s3.meta.events.unregister("after-call.s3.HeadObject", unique_id="no md5")
+            lake.storage.s3.meta.events.unregister("after-call.s3.GetObject", unique_id="no md5")
         assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("gone")}
 
 

@@ -24,7 +24,7 @@ from ddb_assets.warehouse.sql.conversion import staged
 from ddb_assets.warehouse.sql.ddl import create_stage
 from ddb_assets.warehouse.sql.statements import Statement, TableName, drop, literal, quoted
 
-CHECK_THREADS = 8  # each part takes three short requests, which only wait
+CHECK_THREADS = 8  # each part takes two short requests, which only wait
 
 
 @contextmanager

@@ -36,9 +36,10 @@ def opened(storage: Storage, part: Part, relation: Relation) -> Iterator[pq.Parq
         raise LoadError(f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again")
     with ExitStack() as stack:
         if is_s3(part.uri):
+            tail = _Tail(storage, part)
             # guard: part's MD5 on S3
-            _check_etag(storage, part)
-            file: BinaryIO | _Tail = _Tail(storage, part)
+            _check_etag(part, tail)
+            file: BinaryIO | _Tail = tail
         else:
             file = stack.enter_context(Path(part.uri).open("rb"))
             # guard: part's MD5
@@ -59,12 +60,10 @@ def write_again(parquet: pq.ParquetFile, types: Mapping[str, pa.DataType], path:
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
 
 
-def _check_etag(storage: Storage, part: Part) -> None:
-    bucket, key = split_s3(part.uri)
-    found = storage.s3.head_object(Bucket=bucket, Key=key)
-    etag = _MD5.fullmatch(found["ETag"])
+def _check_etag(part: Part, tail: "_Tail") -> None:
+    etag = _MD5.fullmatch(tail.etag)
     # guard: no MD5 of what KMS encrypts
-    if etag and found.get("ServerSideEncryption", "AES256") == "AES256":
+    if etag and tail.encryption == "AES256":
         _check_md5(part, bytes.fromhex(etag[1]))
 
 
@@ -87,19 +86,25 @@ def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> N
 
 
 class _Tail(io.RawIOBase):
-    """An object on S3, read in ranges. Its end, where Parquet has its footer, takes one request."""
+    """An object on S3, read in ranges. Its end, where Parquet has its footer, takes one request.
+
+    That request also tells its `etag` and its `encryption`: a relation of terabytes has ten thousand parts.
+    """
 
     def __init__(self, storage: Storage, part: Part) -> None:
         self._s3 = storage.s3
         self._bucket, self._key = split_s3(part.uri)
         self._size, self._place = part.bytes, 0
         self._kept_from = max(0, part.bytes - TAIL_BYTES)
+        self.etag, self.encryption = "", "AES256"
         self._kept = self._range(self._kept_from, part.bytes)
 
     def _range(self, start: int, end: int) -> bytes:
         if start >= end:
             return b""
-        return self._s3.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={start}-{end - 1}")["Body"].read()
+        found = self._s3.get_object(Bucket=self._bucket, Key=self._key, Range=f"bytes={start}-{end - 1}")
+        self.etag, self.encryption = found["ETag"], found.get("ServerSideEncryption", "AES256")
+        return found["Body"].read()
 
     def seekable(self) -> bool:
         return True
