@@ -6,7 +6,8 @@ bucket, and what could not be read must not count as absent.
 
 from collections.abc import Iterator
 
-from ddb_assets.infrastructure.arns import bucket_arn, bucket_at, objects_arn, objects_at
+from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.arns import ARN, HERE, bucket_arn, bucket_at, objects_arn, objects_at
 from ddb_assets.infrastructure.statement import Condition, Statement, allow
 from ddb_assets.infrastructure.wanted import Wanted
 
@@ -18,6 +19,11 @@ BY_S3: Condition = (("StringEquals", "kms:ViaService", ("s3.${AWS::Region}.amazo
 def key_of(wanted: Wanted) -> str | None:
     """The ARN of the KMS key that encrypts the lake; None for a bucket that exists and is encrypted in another way."""
     return wanted.options.kms_key or (None if wanted.options.existing_bucket else OWN_KEY)
+
+
+def key_arn(key: str) -> str:
+    """The ARN of a KMS key that is given by its id or ARN."""
+    return key if key.startswith("arn:") else f"{ARN}:kms:{HERE}:key/{key}"
 
 
 def uses_key(wanted: Wanted, actions: str) -> Iterator[Statement]:
@@ -46,6 +52,18 @@ def creates(wanted: Wanted, folder: str) -> Iterator[Statement]:
     """Writing small files that nobody changes into a folder of the lake, without reading them."""
     yield allow("s3: PutObject", objects_arn(wanted.lake.bucket, wanted.lake.key(folder)))
     yield from uses_key(wanted, "GenerateDataKey Decrypt")
+
+
+def reads_exports(wanted: Wanted, table: Table) -> Iterator[Statement]:
+    """Reading the exports of a table."""
+    place = wanted.place(table)
+    prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
+    yield allow("s3: GetObject", objects_arn(place.bucket, prefix))
+    yield allow("s3: ListBucket", bucket_arn(place.bucket))
+    if place.kms_key:
+        yield allow("kms: Decrypt", key_arn(place.kms_key))
+    if place.bucket == wanted.lake.bucket:
+        yield from uses_key(wanted, "Decrypt")
 
 
 def reads_at(wanted: Wanted, uri: str) -> Iterator[Statement]:

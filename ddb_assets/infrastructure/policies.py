@@ -6,10 +6,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from ddb_assets.contract.metrics import NAMESPACE
-from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.arns import (
-    ARN,
-    HERE,
     bucket_arn,
     objects_arn,
     objects_at,
@@ -19,7 +16,8 @@ from ddb_assets.infrastructure.arns import (
     table_arn,
 )
 from ddb_assets.infrastructure.catalog_rights import appended, looked_up
-from ddb_assets.infrastructure.lake_rights import creates, reads, uses_key, writes, writes_at
+from ddb_assets.infrastructure.job_rights import JOB, runs_jobs, works
+from ddb_assets.infrastructure.lake_rights import creates, key_arn, reads, reads_exports, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
 from ddb_assets.infrastructure.wanted import OWN_STREAM, Wanted
@@ -59,7 +57,7 @@ def _export(wanted: Wanted) -> Iterator[Statement]:
         yield allow("s3: GetObject PutObject PutObjectAcl AbortMultipartUpload", objects)
         yield allow("s3: ListBucket", bucket_arn(place.bucket))
         if place.kms_key:
-            yield allow("kms: GenerateDataKey Decrypt", _key(place.kms_key))
+            yield allow("kms: GenerateDataKey Decrypt", key_arn(place.kms_key))
         if place.bucket == wanted.lake.bucket:
             yield from uses_key(wanted, "GenerateDataKey Decrypt")
     yield allow("dynamodb: ListExports", ANY)
@@ -72,25 +70,14 @@ def _flatten(wanted: Wanted) -> Iterator[Statement]:
     if not wanted.exported and not wanted.scanned:
         return
     for table in wanted.exported:
-        yield from _reads_exports(wanted, table)
+        yield from reads_exports(wanted, table)
         if table.trust == "dynamodb":
             yield allow("dynamodb: DescribeExport", f"{table_arn(table.table)}/export/*")
     if wanted.scanned:
         yield from reads(wanted, "scans")
     yield from writes(wanted, "parquet")
     yield from writes(wanted, "schemas", deletes=False)
-
-
-def _reads_exports(wanted: Wanted, table: Table) -> Iterator[Statement]:
-    """Reading the exports of a table."""
-    place = wanted.place(table)
-    prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
-    yield allow("s3: GetObject", objects_arn(place.bucket, prefix))
-    yield allow("s3: ListBucket", bucket_arn(place.bucket))
-    if place.kms_key:
-        yield allow("kms: Decrypt", _key(place.kms_key))
-    if place.bucket == wanted.lake.bucket:
-        yield from uses_key(wanted, "Decrypt")
+    yield from runs_jobs(wanted)
 
 
 def _load(wanted: Wanted) -> Iterator[Statement]:
@@ -124,7 +111,7 @@ def _status(wanted: Wanted) -> Iterator[Statement]:
         if table.source == "exports":
             yield allow("dynamodb: DescribeContinuousBackups", arn)
             yield allow("dynamodb: DescribeExport", f"{arn}/export/*")
-            yield from _reads_exports(wanted, table)
+            yield from reads_exports(wanted, table)
         if table.stream and table.stream != OWN_STREAM and not table.reads_in_warehouse:
             yield allow("kinesis: DescribeStreamSummary", stream_arn(table.stream))
     if wanted.exported:
@@ -246,11 +233,6 @@ def _login(wanted: Wanted) -> Iterator[Statement]:
         yield from writes_at(wanted, login.staging, "PutObject AbortMultipartUpload DeleteObject")
 
 
-def _key(key: str) -> str:
-    """The ARN of a KMS key that is given by its id or ARN."""
-    return key if key.startswith("arn:") else f"{ARN}:kms:{HERE}:key/{key}"
-
-
 Rights = Callable[[Wanted], Iterator[Statement]]
 _STAGES: Mapping[str, Rights] = {
     "export": _export,
@@ -271,6 +253,7 @@ _OTHERS: Mapping[str, Rights] = {
     "restore": _restore,
     "enable-streams": _enable,
     "forget": _forget,
+    JOB: works,
     COPY: _redshift_copy,
 }
 STAGES = tuple(_STAGES)

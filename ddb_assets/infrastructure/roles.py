@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ddb_assets.contract.engine import EmrServerlessEngine, GlueEngine
 from ddb_assets.infrastructure.document import Function, ref, sub
+from ddb_assets.infrastructure.job_rights import JOB
 from ddb_assets.infrastructure.policies import COPY, policies
 from ddb_assets.infrastructure.resources import Resources, grant, policy, resource, tags
 from ddb_assets.infrastructure.statement import Statement, packed
@@ -10,6 +12,7 @@ from ddb_assets.infrastructure.wanted import Wanted
 
 MOST_POLICIES = 10
 """How many managed policies IAM takes for a role, unless AWS has raised the quota."""
+JOB_SERVICES = {GlueEngine: "glue.amazonaws.com", EmrServerlessEngine: "emr-serverless.amazonaws.com"}
 PRINCIPALS = "Principals"
 """The parameter for who may assume the roles."""
 
@@ -36,7 +39,7 @@ def roles(wanted: Wanted) -> Resources:
             "AWS::IAM::Role",
             {
                 "RoleName": name,
-                "AssumeRolePolicyDocument": policy(grant(_trusted(role), "sts:AssumeRole")),
+                "AssumeRolePolicyDocument": policy(grant(_trusted(wanted, role), "sts:AssumeRole")),
                 "ManagedPolicyArns": attached,
                 "Tags": tags(wanted),
             },
@@ -49,7 +52,10 @@ def document(statement: Statement) -> dict[str, Any]:
     return {key: _sub(value) for key, value in statement.document.items()}
 
 
-def _trusted(role: str) -> dict[str, Any]:
+def _trusted(wanted: Wanted, role: str) -> dict[str, Any]:
+    if role == JOB:
+        kinds = {type(table.engine) for table in wanted.in_own_role}
+        return {"Service": [service for kind, service in JOB_SERVICES.items() if kind in kinds]}
     if role == COPY:
         return {"Service": ["redshift.amazonaws.com", "redshift-serverless.amazonaws.com"]}
     return {"AWS": Function("Ref", PRINCIPALS)}

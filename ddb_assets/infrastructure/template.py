@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from ddb_assets.infrastructure import alarms, warehouse
+from ddb_assets.infrastructure import alarms, engines, warehouse
 from ddb_assets.infrastructure.document import attribute, ref, sub
 from ddb_assets.infrastructure.errors import InfrastructureError
+from ddb_assets.infrastructure.job_rights import JOB
 from ddb_assets.infrastructure.lake_rights import OWN_KEY, key_of
-from ddb_assets.infrastructure.policies import COPY, WORKGROUP_PARAMETER, policies
+from ddb_assets.infrastructure.policies import COPY, DAGSTER, WORKGROUP_PARAMETER, policies
 from ddb_assets.infrastructure.roles import PRINCIPALS, role_id, roles
 from ddb_assets.infrastructure.storage import storage
 from ddb_assets.infrastructure.tables import tables
@@ -24,6 +25,7 @@ def template(wanted: Wanted) -> dict[str, Any]:
         tables(wanted),
         roles(wanted),
         warehouse.warehouse(wanted),
+        engines.engines(wanted),
         alarms.alarms(wanted),
     )
     resources = {name: one for group in groups for name, one in group.items()}
@@ -58,7 +60,7 @@ def _parameters(wanted: Wanted) -> dict[str, Any]:
             "AllowedPattern": "arn:aws[a-z-]*:redshift-serverless:[a-z0-9-]+:[0-9]{12}:workgroup/.+",
             "Description": f"ARN of the Redshift workgroup {wanted.login.workgroup}",
         }
-    return found | warehouse.parameters(wanted) | alarms.parameters(wanted)
+    return found | warehouse.parameters(wanted) | engines.parameters(wanted) | alarms.parameters(wanted)
 
 
 def _outputs(wanted: Wanted) -> dict[str, Any]:
@@ -70,13 +72,23 @@ def _outputs(wanted: Wanted) -> dict[str, Any]:
     found["AlarmTopicArn"] = _output("DDB_ASSETS_ALERTS", ref("AlarmTopic"))
     if wanted.options.redshift:
         found["WarehouseUrl"] = _output("DDB_ASSETS_WAREHOUSE", sub(warehouse.new_workgroup_url("${Warehouse}")))
+    if wanted.in_own_job:
+        found["GlueJobName"] = _output("DDB_ASSETS_GLUE_JOB", ref("FlattenJob"))
+    if wanted.in_own_application:
+        found["EmrApplicationId"] = _output("DDB_ASSETS_EMR_APPLICATION", ref("JobApplication"))
     for role in policies(wanted):
-        what = "The role of COPY: iam_role in the warehouse's URL" if role == COPY else f"The role {role}"
-        said = "DDB_ASSETS_ROLE_ARN of a process that runs all stages" if role == "dagster" else what
+        said = _ROLES.get(role, f"The role {role}")
         found[f"{role_id(role)}Arn"] = _output(said, attribute(f"{role_id(role)}.Arn"))
     if key_of(wanted) == OWN_KEY:
         found["LakeKeyArn"] = _output("The key of the lake, which outlives the stack", attribute("LakeKey.Arn"))
     return found
+
+
+_ROLES = {
+    DAGSTER: "DDB_ASSETS_ROLE_ARN of a process that runs all stages",
+    JOB: "The role of jobs: DDB_ASSETS_EMR_ROLE",
+    COPY: "The role of COPY: iam_role in the warehouse's URL",
+}
 
 
 def _output(description: str, value: Any) -> dict[str, Any]:

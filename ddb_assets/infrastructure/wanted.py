@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ddb_assets.contract.engine import EmrServerlessEngine, GlueEngine
 from ddb_assets.contract.metrics import Metric
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.infrastructure.arns import literal
@@ -201,6 +202,30 @@ class Wanted:
     def kinesis_streams(self) -> tuple[str, ...]:
         """Names and ARNs of the Kinesis streams that tables write to, each once."""
         return tuple(sorted({table.stream for table in self.streamed if table.stream != OWN_STREAM}))
+
+    @cached_property
+    def on_engines(self) -> tuple[Table, ...]:
+        """The tables whose full exports and scans are flattened by jobs on Glue or EMR Serverless."""
+        return tuple(table for table in self.tables if isinstance(table.engine, GlueEngine | EmrServerlessEngine))
+
+    @cached_property
+    def in_own_job(self) -> tuple[Table, ...]:
+        """Those that the Glue job of the stack flattens: the YAML names no other one."""
+        return tuple(one for one in self.on_engines if isinstance(one.engine, GlueEngine) and not one.engine.job)
+
+    @cached_property
+    def in_own_application(self) -> tuple[Table, ...]:
+        """Those that the stack's application of EMR Serverless flattens."""
+        return tuple(
+            one for one in self.on_engines if isinstance(one.engine, EmrServerlessEngine) and not one.engine.application
+        )
+
+    @cached_property
+    def in_own_role(self) -> tuple[Table, ...]:
+        """Those whose jobs have the role of the stack. A Glue job that exists has its role already."""
+        return self.in_own_job + tuple(
+            one for one in self.on_engines if isinstance(one.engine, EmrServerlessEngine) and not one.engine.role
+        )
 
     @property
     def in_redshift(self) -> bool:

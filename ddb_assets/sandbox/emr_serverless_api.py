@@ -78,26 +78,27 @@ class EmrServerlessApi:
         submit = request.get("jobDriver", {}).get("sparkSubmit")
         if not submit:
             raise ApiError("ValidationException", "The sandbox runs sparkSubmit only")
+        role = str(request["executionRoleArn"])
         run_id = uuid.uuid4().hex[:16]
         arn = f"{application.arn}/jobruns/{run_id}"
 
         def prepare(folder: Path) -> Command:
             options, environment, archives = _parameters(submit.get("sparkSubmitParameters", ""))
-            bundled = self._unpacked(archives, folder)
-            script = self._jobs.fetched(submit["entryPoint"])
+            bundled = self._unpacked(role, archives, folder)
+            script = self._jobs.fetched(role, submit["entryPoint"])
             arguments = [*options, str(script), *submit.get("entryPointArguments", [])]
-            return arguments, self._jobs.environment(bundled, environment)
+            return arguments, self._jobs.environment(role, bundled, environment)
 
         job = self._jobs.start(run_id, prepare, lambda out, err: self._keep(arn, request, out, err))
         self._runs[run_id] = _Run(application.id, request, arn, job)
         return {"applicationId": application.id, "jobRunId": run_id, "arn": arn}
 
-    def _unpacked(self, archives: Sequence[str], folder: Path) -> Path | None:
+    def _unpacked(self, role: str, archives: Sequence[str], folder: Path) -> Path | None:
         """Unpacks `URI#NAME` into the folder of the job, and returns the last one of them; None without any."""
         bundled = None
         for archive in archives:
             uri, _, name = archive.partition("#")
-            found = self._jobs.unpacked(uri, lambda file, into: shutil.unpack_archive(file, into))
+            found = self._jobs.unpacked(role, uri, lambda file, into: shutil.unpack_archive(file, into))
             bundled = folder / (name or Path(uri).name)
             bundled.symlink_to(found, target_is_directory=True)
         return bundled

@@ -78,11 +78,13 @@ class GlueApi:
         run_id = f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}"
 
         def prepare(_: Path) -> Command:
-            path = self._jobs.fetched(script)
-            bundled = self._installed(arguments)
+            path = self._jobs.fetched(job.role, script)
+            bundled = self._installed(job.role, arguments)
             own = {"--JOB_ID": f"j_{uuid.uuid4().hex}", "--JOB_RUN_ID": run_id, "--JOB_NAME": job.name}
             given = [word for name, value in {**arguments, **own}.items() for word in (name, value)]
-            return [str(path), "true", *given], self._jobs.environment(bundled)  # a stray "true" is there on AWS, too
+            return [str(path), "true", *given], self._jobs.environment(
+                job.role, bundled
+            )  # a stray "true" is there on AWS, too
 
         def keep_logs(out: bytes, err: bytes) -> None:
             write_log(self._logs, f"{LOG_GROUP}/output", run_id, out)
@@ -92,14 +94,14 @@ class GlueApi:
         self._runs[run_id] = _Run(job.name, arguments, request, started)
         return {"JobRunId": run_id}
 
-    def _installed(self, arguments: Mapping[str, str]) -> Path | None:
+    def _installed(self, role: str, arguments: Mapping[str, str]) -> Path | None:
         """The folder with the packages of `--additional-python-modules`; None without them."""
         uri = arguments.get("--additional-python-modules", "")
         if not uri:
             return None
         if not uri.endswith(WHEELS) or arguments.get("--python-modules-installer-option") != "--no-index":
             raise ValueError(f"{uri}: the sandbox installs zips of wheels ({WHEELS}) with --no-index only")
-        return self._jobs.unpacked(uri, _install)
+        return self._jobs.unpacked(role, uri, _install)
 
     def _get(self, caller: Caller, request: Answer) -> Answer:  # noqa: ARG002 -- the signature of operations
         run = self._runs.get(str(request["RunId"]))

@@ -168,7 +168,7 @@ class Sandbox:
             app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
             own = self.table_streams
             app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
-            self.jobs = SparkJobs(self.s3(), self.environment)
+            self.jobs = SparkJobs(self._s3_as, self.environment)
             glue = GlueApi(self.jobs, self.client("logs")).operations()
             app = JsonApi(app, TARGET, "1.1", glue, threading.Lock())
             emr = EmrServerlessApi(self.jobs, self.s3())
@@ -235,6 +235,17 @@ class Sandbox:
             if service not in self._clients:
                 self._clients[service] = self._session.client(service, endpoint_url=self.endpoint_url, config=ONCE)
             return self._clients[service]
+
+    def _s3_as(self, access_key: str) -> "S3Client":
+        """The S3 of whoever has this access key."""
+        client: S3Client = self._session.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            config=ONCE,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=ACCESS_KEY,
+        )
+        return client
 
     def _hears(self, number: int, change: Change) -> None:
         """Every change of a table goes to its Kinesis stream and to its own one."""

@@ -23,9 +23,12 @@ _BASE_PYTHON = str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}
 
 
 class SparkJobs:
-    """The runs, in a temporary folder. `environment` leads to the sandbox, `s3` reads scripts and archives from it."""
+    """The runs, in a temporary folder. `environment` leads to the sandbox; `s3` makes a client that signs with an access key.
 
-    def __init__(self, s3: "S3Client", environment: Callable[[], Mapping[str, str]]) -> None:
+    A job acts as its role, which also reads the script and the archives: the role's name is the access key.
+    """
+
+    def __init__(self, s3: "Callable[[str], S3Client]", environment: Callable[[], Mapping[str, str]]) -> None:
         self._s3, self._environment = s3, environment
         self._temporary = tempfile.TemporaryDirectory(prefix="ddb-assets-jobs-", ignore_cleanup_errors=True)
         self._folder = Path(self._temporary.name)
@@ -58,8 +61,10 @@ class SparkJobs:
             job.wait(30)
         self._temporary.cleanup()
 
-    def environment(self, bundled: Path | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of a job: what leads to the sandbox, and `more`.
+    def environment(
+        self, role: str, bundled: Path | None = None, more: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """The environment of a job with the role of this ARN: what leads to the sandbox, and `more`.
 
         With a folder of bundled packages the job sees these alone, as it does on AWS: the interpreter is the one that this
         environment was made from. Without one it sees our packages as we do.
@@ -71,26 +76,27 @@ class SparkJobs:
         return {
             **kept,
             **self._environment(),
+            "AWS_ACCESS_KEY_ID": _key(role),
             **(more or {}),
             "PYTHONPATH": path,
             "PYSPARK_PYTHON": python,
             "PYSPARK_DRIVER_PYTHON": python,
         }
 
-    def fetched(self, uri: str) -> Path:
+    def fetched(self, role: str, uri: str) -> Path:
         """A file of S3 on this machine, fetched once for each content."""
-        parts = urlsplit(uri)
-        found = self._s3.head_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+        parts, s3 = urlsplit(uri), self._s3(_key(role))
+        found = s3.head_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
         path = self._folder / "fetched" / found["ETag"].strip('"') / Path(parts.path).name
         with self._fetching:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._s3.download_file(parts.netloc, parts.path.lstrip("/"), str(path))
+                s3.download_file(parts.netloc, parts.path.lstrip("/"), str(path))
         return path
 
-    def unpacked(self, uri: str, unpack: Callable[[Path, Path], None]) -> Path:
+    def unpacked(self, role: str, uri: str, unpack: Callable[[Path, Path], None]) -> Path:
         """A folder with what `unpack(file, folder)` makes of a file of S3, made once for each content."""
-        file = self.fetched(uri)
+        file = self.fetched(role, uri)
         folder = file.parent / "unpacked"
         with self._fetching:
             if not folder.exists():
@@ -100,3 +106,7 @@ class SparkJobs:
                 unpack(file, made)
                 made.rename(folder)
         return folder
+
+
+def _key(role: str) -> str:
+    return role.rpartition("/")[2]

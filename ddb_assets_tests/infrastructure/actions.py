@@ -124,11 +124,24 @@ def _secrets(operation: str, params: Any) -> Found:
 
 
 def _glue(operation: str, params: Any) -> Found:
+    if "JobName" in params:
+        yield "glue", operation, _arn("glue", f"job/{params['JobName']}", params["JobName"])
+        return
     database = params.get("DatabaseName") or params.get("Name") or params["DatabaseInput"]["Name"]
     yield from (("glue", operation, _arn("glue", place, place)) for place in ("catalog", f"database/{database}"))
     if "Table" in operation:
         name = params["TableInput"]["Name"] if "TableInput" in params else params["Name"]
         yield "glue", operation, _arn("glue", f"table/{database}/{name}", name)
+
+
+def _emr(operation: str, params: Any) -> Found:
+    application = f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/{params['applicationId']}"
+    run = f"{application}/jobruns/{params.get('jobRunId', 'new')}"
+    yield "emr-serverless", operation, run if "jobRunId" in params else application
+    if operation == "StartJobRun":
+        yield "iam", "PassRole", params["executionRoleArn"]
+        if params.get("tags"):
+            yield "emr-serverless", "TagResource", run
 
 
 def _redshift(operation: str, params: Any) -> Found:
@@ -168,6 +181,7 @@ _RESOURCES = {
     "s3": _s3,
     "glue": _glue,
     "cloudwatch": _cloudwatch,
+    "emr-serverless": _emr,
     "sns": _sns,
     "sqs": _sqs,
     "logs": _logs,

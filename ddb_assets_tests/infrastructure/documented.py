@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ddb_assets.cli import main as main_command
 from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.job_rights import JOB
 from ddb_assets.infrastructure.policies import COPY, DAGSTER, policies
 from ddb_assets.infrastructure.statement import Statement, filled_in
 from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
@@ -24,6 +25,8 @@ PLACE = {
     "AWS::AccountId": "123456789012",
     "ExportEvents.Arn": "arn:aws:sqs:eu-west-1:123456789012:ddb-assets-exports",
     "AlarmTopic": "arn:aws:sns:eu-west-1:123456789012:data-alerts",
+    "RoleJob.Arn": "arn:aws:iam::123456789012:role/ddb-assets-job",
+    "JobApplication": "ID",
     "WorkgroupArn": "arn:aws:redshift-serverless:eu-west-1:123456789012:workgroup/ID",
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/KEY"
@@ -62,6 +65,12 @@ def shown(root: Path) -> dict[Path, Sequence[str]]:
                 _of("load", "redshift-serverless", login=Login(workgroup="main", database="dev")),
                 _of("load", "kms", kms_key=KEY, login=Login()),
             ),
+        ],
+        root / "docs/scale.md": [
+            _document(
+                _of("flatten", "glue", engine="glue"), _of("flatten", "emr-serverless", "iam", engine="emr_serverless")
+            ),
+            _document(_of(JOB, kms_key=KEY, engine={"name": "glue", "mask_secret": "masks"})),
         ],
         root / "docs/scan.md": [_document(_of("scan", "dynamodb", source="scan"))],
         root / "docs/streams.md": [

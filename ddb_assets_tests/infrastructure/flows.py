@@ -23,9 +23,13 @@ from ddb_assets.contract.metrics import NAMESPACE, UNITS
 from ddb_assets.contract.windows import Window
 from ddb_assets.copies.following import follow as copies_follow
 from ddb_assets.definitions import build_defs
+from ddb_assets.engines.requests import SCRIPT
 from ddb_assets.imports.bulk_put import writer
 from ddb_assets.imports.bulk_put.calls import BulkPutCalls
 from ddb_assets.imports.tables import new_table
+from ddb_assets.infrastructure.job_rights import JOB
+from ddb_assets.jobs.bundle_files import EMR_PACKAGES
+from ddb_assets.jobs.bundle_files import SCRIPT as SCRIPT_NAME
 from ddb_assets.orchestration.s3_requests import newest_requests
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -34,8 +38,9 @@ from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import ALERTS, ICEBERG, METRICS, WAREHOUSE
+from ddb_assets.settings import ALERTS, EMR_APPLICATION, EMR_ROLE, GLUE_JOB, ICEBERG, JOB_BUNDLE, METRICS, WAREHOUSE
 from ddb_assets_tests.cli.test_commands import call
+from ddb_assets_tests.engines.world import own_packages, quicken
 from ddb_assets_tests.infrastructure.recorder import Recorder, recording
 from ddb_assets_tests.support.sandboxed import demo_sandbox
 from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, asset, hours_ago, key_of, own_chain, tick
@@ -67,9 +72,10 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
             "kms_key": "arn:aws:kms:us-east-1:123456789012:key/elsewhere",
         },
         "keep": "1 day",
+        "engine": "glue",
     },
     "products": {"table": "Products", "keep": "1 day", "stream": {"name": "products-cdc", "tail": "materialized_view"}},
-    "events": {"table": "Events", "source": "scan", "keep": "1 day"},
+    "events": {"table": "Events", "source": "scan", "keep": "1 day", "engine": "emr_serverless"},
     "prices": {
         "name": "prices",
         "table": "Products",
@@ -148,6 +154,8 @@ class World:
     project: Path
     folder: Path
     recorder: Recorder
+    application: str = ""
+    """The id of the application of EMR Serverless."""
 
     def run(self, role: str, *keys: str, partition: str = "", config: Any = None) -> None:
         """Materializes assets with the rights of a role."""
@@ -170,6 +178,11 @@ class World:
         return written
 
     @property
+    def bundle(self) -> str:
+        """The folder of EMR's bundle."""
+        return f"{self.lake}/jobs/bundles/emr"
+
+    @property
     def lake(self) -> str:
         return f"s3://{demo.BUCKET}/{self.chain.prefix}"
 
@@ -178,7 +191,7 @@ class World:
 def world(folder: Path) -> Iterator[World]:
     """The world, in the environment until the block ends."""
     with (
-        recording() as recorder,
+        recording(JOB) as recorder,
         time_machine.travel(BEGUN, tick=True),
         demo_sandbox(folder / "sandbox", Clock()) as sandbox,
         pytest.MonkeyPatch.context() as patch,
@@ -197,7 +210,9 @@ def world(folder: Path) -> Iterator[World]:
             patch.setenv(WAREHOUSE, f"redshift://{place}?sslmode=disable&secret={SECRET}")
             project = written_project(folder)
             with own_chain(sandbox, build_defs(project), folder / "state") as chain:
-                yield World(sandbox, redshift, chain, project, folder, recorder)
+                made = World(sandbox, redshift, chain, project, folder, recorder)
+                _engines(made, patch)
+                yield made
 
 
 def _furnish(sandbox: Sandbox) -> None:
@@ -223,6 +238,25 @@ def _furnish(sandbox: Sandbox) -> None:
     sandbox.s3().put_object(Bucket=demo.BUCKET, Key="files/prices.csv", Body=PRICES.encode())
 
 
+def _engines(made: World, patch: pytest.MonkeyPatch) -> None:
+    """The Glue job and the application of the stack, and a bundle that leads to the packages of this environment."""
+    sandbox, role = made.sandbox, f"arn:aws:iam::123456789012:role/{JOB}"
+    storage = Storage(sandbox.s3())
+    script = f"{made.lake}/jobs/bundles/glue/{SCRIPT_NAME}"
+    storage.write(script, SCRIPT.read_bytes())
+    command = {"Name": "glueetl", "ScriptLocation": script}
+    sandbox.client("glue").create_job(Name="ddb-assets", Role=role, Command=command)
+    emr = sandbox.client("emr-serverless")
+    asked = {"name": "ddb-assets", "releaseLabel": "emr-7.11.0", "type": "SPARK"}
+    made.application = str(emr.create_application(**asked)["applicationId"])
+    storage.write(f"{made.bundle}/{SCRIPT_NAME}", SCRIPT.read_bytes())
+    storage.write(f"{made.bundle}/{EMR_PACKAGES}", own_packages())
+    patch.setenv(GLUE_JOB, "ddb-assets")
+    patch.setenv(EMR_APPLICATION, made.application)
+    patch.setenv(EMR_ROLE, role)
+    quicken(patch)
+
+
 @contextmanager
 def _redshift(sandbox: Sandbox, recorder: Recorder) -> Iterator[RedshiftServer]:
     """An emulator that reads S3 and Kinesis as a role of its own, and the secret of its user."""
@@ -237,7 +271,7 @@ def _redshift(sandbox: Sandbox, recorder: Recorder) -> Iterator[RedshiftServer]:
 
 
 def whole(world: World) -> None:
-    """Full exports, to the warehouse."""
+    """Full exports, one of them flattened by Glue, to the warehouse."""
     for table, relations in EXPORTED.items():
         as_of = {"as_of": hours_ago(4).start.isoformat()}
         world.run("export", f"exports/{table}_full_export", config=as_of)
@@ -283,9 +317,11 @@ def _queue(world: World, window: Window) -> None:
 
 
 def scan(world: World) -> None:
-    """A scan instead of an export, to the warehouse; and the same by commands."""
+    """A scan instead of an export, flattened by EMR Serverless, to the warehouse; and a scan by the command."""
     world.run("scan", "scans/events_scan")
-    world.run("flatten", "parquet/events_full_parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(JOB_BUNDLE, world.bundle)
+        world.run("flatten", "parquet/events_full_parquet")
     world.run("load", "warehouse/events")
     world.call("scan", "scan", "Events", "--out", f"{world.lake}/scans/by-hand")
 

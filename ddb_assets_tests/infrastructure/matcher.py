@@ -15,17 +15,18 @@ STACK: Mapping[str, str] = {
     "AWS::AccountId": ACCOUNT,
     "ExportEvents.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:ddb-assets-exports",
     "AlarmTopic": f"arn:aws:sns:{REGION}:{ACCOUNT}:ddb-assets-alarms",
+    "RoleJob.Arn": f"arn:aws:iam::{ACCOUNT}:role/job",
     "LakeKey.Arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/lake",
 }
 """What CloudFormation puts in the place of the parameters."""
 
 
-def rights(statements: Iterable[Statement]) -> Iterator[Asked]:
-    """Each action on each pattern of resources that the statements allow."""
+def rights(statements: Iterable[Statement], **more: str) -> Iterator[Asked]:
+    """Each action on each pattern of resources that the statements allow; `more` is what else CloudFormation puts in."""
     for statement in statements:
         for action in statement.actions:
             for resource in statement.resources:
-                yield Asked(action, filled_in(resource, STACK))
+                yield Asked(action, filled_in(resource, {**STACK, **more}))
 
 
 def allows(right: Asked, call: Asked) -> bool:

@@ -1,13 +1,14 @@
 """Records every request to AWS: by whose access key, which action, on which resource.
 
 A request belongs to the access key that signs it, so threads and servers of this process are told apart. botocore's hooks see
-what botocore signs, and the sandbox sees the requests of Arrow, which reads and writes the files of Iceberg tables.
+what botocore signs. The sandbox sees the requests of Arrow, which reads and writes the files of Iceberg tables, and those of
+jobs, which are processes of their own.
 """
 
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +22,9 @@ from ddb_assets_tests.infrastructure.actions import Asked, asked, asked_by_http
 
 @dataclass
 class Recorder:
-    """What was asked for with each access key that somebody acted as."""
+    """What was asked for with each access key that somebody acted as. `jobs` are the keys of other processes."""
 
+    jobs: Collection[str] = ()
     by_key: dict[str, set[Asked]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -38,10 +40,15 @@ class Recorder:
             with self._lock:
                 self.by_key[key].update(found)
 
-    def keep_arrows(self, environ: Mapping[str, Any]) -> None:
-        """A request as the sandbox gets it; those of botocore are known."""
+    def __post_init__(self) -> None:
+        self.by_key |= {key: set() for key in self.jobs}
+
+    def keep_seen(self, environ: Mapping[str, Any]) -> None:
+        """A request as the sandbox gets it; those of botocore in this process are known."""
         signed = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
-        if signed and signed[1] in self.by_key and "botocore" not in environ.get("HTTP_USER_AGENT", "").lower():
+        if signed is None or signed[1] not in self.by_key:
+            return
+        if signed[1] in self.jobs or "botocore" not in environ.get("HTTP_USER_AGENT", "").lower():
             place = (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", ""))
             with self._lock:
                 self.by_key[signed[1]].update(asked_by_http(*place))
@@ -58,9 +65,9 @@ class Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    """A recorder of all sessions that are made within the block."""
-    recorder = Recorder()
+def recording(*jobs: str) -> Iterator[Recorder]:
+    """A recorder of all sessions that are made within the block, and of jobs with these access keys."""
+    recorder = Recorder(jobs)
     known = [*handlers.BUILTIN_HANDLERS]
     handlers.BUILTIN_HANDLERS += [
         ("before-parameter-build", recorder.keep_parameters),
@@ -69,7 +76,7 @@ def recording() -> Iterator[Recorder]:
     answer = DomainDispatcherApplication.__call__
 
     def seen(app: Any, environ: Any, start_response: Any) -> Any:
-        recorder.keep_arrows(environ)
+        recorder.keep_seen(environ)
         return answer(app, environ, start_response)
 
     try:

@@ -77,6 +77,7 @@ def test_what_the_yaml_says_decides_what_there_is(tmp_path: Path, monkeypatch: p
                 "Import",
                 "Copy",
                 "Alerts",
+                "Job",
             ),
         )
     }
@@ -134,7 +135,7 @@ def test_a_template_that_is_too_long_for_a_call_says_so(root: Path, monkeypatch:
     assert "deploy it with --s3-bucket" in call("infra", "--project", str(root), *PLACE).stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/redshift.md", "docs/scan.md", "docs/streams.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/redshift.md", "docs/scale.md", "docs/scan.md", "docs/streams.md"])
 def test_the_policies_that_pages_show_are_those_of_the_roles(root: Path, name: str) -> None:
     """`python -m ddb_assets_tests.infrastructure.documented` writes them again."""
     documents = shown(root)[root / name]

@@ -9,16 +9,18 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.components.infrastructure import declared_project
 from ddb_assets.contract.metrics import UNITS
+from ddb_assets.infrastructure.job_rights import JOB
 from ddb_assets.infrastructure.policies import DAGSTER, STAGES, policies
 from ddb_assets.infrastructure.wanted import Catalog, Lake, Login, Options, Wanted
 from ddb_assets.sandbox import demo
 from ddb_assets_tests.infrastructure.actions import Asked
 from ddb_assets_tests.infrastructure.flows import FLOWS, SECRET, world
 from ddb_assets_tests.infrastructure.matcher import allows, rights
+from ddb_assets_tests.support.spark_cluster import needs_java
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
-ROLES = (*STAGES, "new-table", "clone", "restore", "enable-streams", "forget", "redshift-copy")
+ROLES = (*STAGES, "new-table", "clone", "restore", "enable-streams", "forget", JOB, "redshift-copy")
 BY_AWS = "AWS does it itself, with the rights of whoever asked"
 NOT_CALLED = {
     "kms:": "S3 and DynamoDB encrypt and decrypt with the rights of the caller",
@@ -33,6 +35,9 @@ NOT_CALLED = {
     "retention dynamodb:DescribeExport": "the tests ask once for each export, which `status` has done",
     "retention s3:DeleteObject": "what the flows leave is mostly needed",
     "retention s3:GetObject": "manifests of a stream's landings are read once they are old",
+    "flatten glue:BatchStopJobRun": "stops the job of a run that is interrupted",
+    "flatten emr-serverless:CancelJobRun": "stops the job of a run that is interrupted",
+    "job logs:": "Glue writes the log of a job with the rights of its role",
     "redshift-copy kinesis:": "Redshift's documentation demands it, and the emulator does not need all of it",
     "redshift-copy s3:GetBucketLocation": "Redshift's documentation demands it",
 }
@@ -51,6 +56,7 @@ class Proof:
 
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    needs_java()
     with world(tmp_path_factory.mktemp("world")) as one:
         declared = declared_project(one.project)
         for flow in FLOWS:
@@ -70,7 +76,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
         places = (f"{one.lake}/exports", "s3://elsewhere")
         objects = [entry.uri.removeprefix("s3://") for place in places for entry in storage.list(place)]
         yield Proof(
-            {role: [*rights(statements)] for role, statements in policies(wanted).items()},
+            {role: [*rights(may, JobApplication=one.application)] for role, may in policies(wanted).items()},
             one.recorder.by_key,
             [table.table for table in declared.tables],
             objects,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from ddb_assets.alerts.metrics.data import Datum
 from ddb_assets.contract.metrics import NAMESPACE, UNITS, Metric
@@ -57,8 +57,11 @@ def findings(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=3, suppress_health_check=list(HealthCheck), phases=[Phase.generate])  # it is slow to shrink
+@settings(
+    max_examples=3, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)  # it is slow to shrink
 @given(projects())
+@example(Wanted(LAKE, [Table.model_validate({"table": name, "engine": name}) for name in ("glue", "emr_serverless")]))
 def test_cfn_lint_finds_nothing(wanted: Wanted) -> None:
     assert findings(yaml_text(template(wanted))) == []
 
@@ -209,6 +212,43 @@ def test_a_hundred_tables_get_several_policies_and_a_thousand_are_refused() -> N
         template(Wanted(LAKE, tables))
     with pytest.raises(InfrastructureError, match=r"500: divide the tables among .*, or name fewer metrics"):
         template(Wanted(LAKE, tables[:200], options=Options(metrics=tuple(UNITS))))
+
+
+ELSEWHERE = "arn:aws:iam::123456789012:role/jobs"
+
+
+@pytest.mark.parametrize(
+    ("engine", "made", "trusted"),
+    [
+        ("in_process", set(), None),
+        ("local[2]", set(), None),
+        ("glue", {"FlattenJob", "RoleJob"}, ["glue.amazonaws.com"]),
+        ({"name": "glue", "job": "theirs"}, set(), None),
+        ("emr_serverless", {"JobApplication", "RoleJob"}, ["emr-serverless.amazonaws.com"]),
+        ({"name": "emr_serverless", "role": ELSEWHERE}, {"JobApplication"}, None),
+        ({"name": "emr_serverless", "application": "00f1"}, {"RoleJob"}, ["emr-serverless.amazonaws.com"]),
+        ({"name": "emr_serverless", "application": "00f1", "role": ELSEWHERE}, set(), None),
+    ],
+)
+def test_what_runs_jobs_is_made_for_tables_that_name_no_other(engine: Any, made: set[str], trusted: Any) -> None:
+    tables = [Table.model_validate({"table": "Orders", "engine": engine}), Table(table="Others")]
+    found = read(yaml_text(template(Wanted(LAKE, tables))))
+    assert found["Resources"].keys() & {"FlattenJob", "JobApplication", "RoleJob"} == made
+    assert found["Outputs"].keys() & {"GlueJobName", "EmrApplicationId", "RoleJobArn"} == {
+        {"FlattenJob": "GlueJobName", "JobApplication": "EmrApplicationId", "RoleJob": "RoleJobArn"}[one]
+        for one in made
+    }
+    if trusted:
+        (trust,) = found["Resources"]["RoleJob"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": trusted}
+        written = {
+            str(place)
+            for name, statement in statements(found)
+            if name.startswith("PolicyJob") and "s3:PutObject" in listed(statement["Action"])
+            for place in listed(statement["Resource"])
+        }
+        assert len(written) == 2
+        assert all("/parquet/orders/" in place or "/jobs/messages/" in place for place in written)
 
 
 def test_ids_of_resources_stay_apart_and_stay_the_same() -> None:

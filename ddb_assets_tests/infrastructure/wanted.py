@@ -24,6 +24,22 @@ ELSEWHERE = "arn:aws:dynamodb:eu-north-1:210987654321:table/"
 STREAM_ARN = "arn:aws:kinesis:eu-west-1:210987654321:stream/elsewhere"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
 
+JOB_ROLE = "arn:aws:iam::123456789012:role/jobs"
+ENGINES = st.sampled_from(
+    [
+        "in_process",
+        "in_process",
+        "local[2]",
+        "glue",
+        {"name": "glue", "job": "other", "mask_secret": "masks"},
+        {"name": "glue", "bundle": "s3://other-bucket/bundle", "mask_secret": "masks"},
+        "emr_serverless",
+        {"name": "emr_serverless", "application": "00f1", "role": JOB_ROLE, "logs": "s3://other-bucket/logs"},
+        {"name": "emr_serverless", "application": "00f2", "logs": "s3://lake-bucket/logs"},
+        {"name": "emr_serverless", "role": JOB_ROLE},
+    ]
+)
+
 
 @st.composite
 def tables(draw: st.DrawFn, name: str) -> Table:
@@ -45,6 +61,8 @@ def tables(draw: st.DrawFn, name: str) -> Table:
         if stream not in {"", "dynamodb"} and draw(st.booleans()):
             contract["stream"] = {"name": stream, "tail": "materialized_view"}
         contract["trust"] = draw(st.sampled_from(["dynamodb", "lake"]))
+    if contract["source"] != "stream":
+        contract["engine"] = draw(ENGINES)
     return Table.model_validate(contract)
 
 
