@@ -83,6 +83,21 @@ def own_files(
     return present
 
 
+def withdraw(storage: "Storage", folder: str, run: str) -> None:
+    """Deletes what a run has written that ends without a new content. `run` had claimed the folder.
+
+    The claim stays: somebody may still write for the run, and the next run that ends deletes both. It is written again if
+    another run has deleted it.
+    """
+    claim = _claim_of(folder, run)
+    storage.create(claim, json.dumps({"former": []}).encode())
+    storage.delete([entry.uri for entry in storage.list(folder) if _run_of(entry.uri) == run and entry.uri != claim])
+
+
+def _claim_of(folder: str, run: str) -> str:
+    return join(folder, f"{CLAIM}{run}.json")
+
+
 def is_claim(folder: str, uri: str) -> str:
     """The id of the run whose claim on the folder this file is; empty for any other file."""
     name = uri.removeprefix(f"{folder}/")
@@ -115,13 +130,14 @@ class OwnedFolder:
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = run or secrets.token_hex(RUN_DIGITS // 2)
+        self._claim = _claim_of(folder, self.run)
+        if run:
+            self.check()  # without its claim, the files of this run would look like those of others
         present = own_files(storage, folder, listed, permanent)
         self._former = {uri for uri in present if not permanent(uri)}
         self._written = [uri for uri in present if _run_of(uri) == run] if run else []
         self._switched = False
-        self._claim = self.named(f"{CLAIM}{self.run}.json")
         if run:
-            self.check()
             return
         # also names the previous runs: after the switch, only this claim shows that their files are ours
         former = sorted({_run_of(uri) for uri in self._former} - {""})

@@ -54,10 +54,13 @@ def launch(context: dg.AssetExecutionContext, engine: Remote, aws: AWS, job: Fla
         else:
             facts = _on_spark(context, engine, aws, job, reader)
     except EngineError as error:
-        if not (said := reader.told.failure):
+        told = reader.told
+        if not (told.failure or told.files):
             raise
-        kind = EngineBusyError if reader.told.retryable else EngineError
-        raise kind(f"{said} ({error})") from error
+        retryable = told.retryable if told.failure else isinstance(error, EngineBusyError)
+        kind = EngineBusyError if retryable else EngineError
+        read = f"; it had read {told.files:,} files in pass {told.passes}" if told.files else ""
+        raise kind(f"{told.failure} ({error}{read})" if told.failure else f"{error}{read}") from error
     return Ended(reader.told, facts)
 
 

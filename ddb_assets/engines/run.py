@@ -8,10 +8,11 @@ import dagster as dg
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
-from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.aws.storage import MissingFileError, Storage, StorageError
 from ddb_assets.contract.engine import InProcess
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.engines.errors import EngineError
+from ddb_assets.engines.facts import job_facts
 from ddb_assets.engines.launch import launch
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export
@@ -50,22 +51,29 @@ def flatten_by_job(
     messages = lake.messages_uri(table, job.id)
     try:
         ended = launch(context, table.engine, aws, job, messages)
-        check_told(ended.told, storage, job)
+        result = check_told(ended.told, storage, job)
         flattened = publish(storage, job, schemas)
     except dg.DagsterExecutionInterruptedError as error:
         raise dg.Failure(f"the run was interrupted, so its job {job.id} was stopped", allow_retries=False) from error
-    except AwsError:  # the job may still write
+    except (AwsError, StorageError):  # the job may still write, and the report may be there although S3 has not said so
         raise
     except DdbAssetsError:
         abandon(storage, job)
         raise
     finally:
-        storage.delete([entry.uri for entry in storage.list(messages)])
-    return FlattenedBy(flattened, {"engine": dg.MetadataValue.text(table.engine.name), **ended.facts})
+        try:
+            storage.delete([entry.uri for entry in storage.list(messages)])
+        except DdbAssetsError as error:  # they are read, and what the run came to counts
+            context.log.warning(f"the messages of the job in {messages} stay, because they cannot be deleted: {error}")
+    facts = {"engine": dg.MetadataValue.text(table.engine.name), **ended.facts, **job_facts(result, job.out)}
+    return FlattenedBy(flattened, facts)
 
 
-def check_told(told: Told, storage: Storage, job: FlattenJob) -> None:
-    """Raises EngineError unless the job told exactly the result that it wrote: Pipes alone takes silence for success."""
+def check_told(told: Told, storage: Storage, job: FlattenJob) -> JobResult:
+    """The result of a job that has ended.
+
+    Raises EngineError unless the job told exactly what it wrote: Pipes alone takes silence for success.
+    """
     # guard: a job tells its result
     if not told.results:
         raise EngineError(
@@ -73,12 +81,13 @@ def check_told(told: Told, storage: Storage, job: FlattenJob) -> None:
             "(the script must be that of ddb-assets, and the role of the job must be allowed to write below the lake's jobs/)"
         )
     try:
-        written = read_document(storage, job.result_uri, JobResult).summary
+        result = read_document(storage, job.result_uri, JobResult)
     except MissingFileError:
-        written = {}
+        result = None
     # guard: a job wrote what it told
-    if told.results != (written,):
+    if result is None or told.results != (result.summary,):
         raise EngineError(
             f"the job {job.id} told other results than {job.result_uri} has, so nothing was published: run this again "
             f"(told: {told.results})"
         )
+    return result

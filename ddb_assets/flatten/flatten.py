@@ -123,12 +123,13 @@ def finished(
     schema: Schema,
     seen: Seen,
     spilled: Iterable[str] = (),
+    files: bytes = b"",
 ) -> Flattened:
-    """Makes the new content of the folder valid. `seen` has nothing that the contract hides."""
+    """Makes the new content of the folder valid. `seen` has nothing that the contract hides; `files` lists the data files."""
     profile = profile_document(report.export_id, seen)
     if schemas:
         schemas.keep_profile(report.name, profile)
-    output.finish(folder, report, schema, profile, spilled)
+    output.finish(folder, report, schema, profile, spilled, files)
     logger.info(
         "table %s: export %s flattened to %s, %d items, %d quarantined, schema version %d",
         report.name,

@@ -22,7 +22,7 @@ from ddb_assets.flatten.schema import Schema
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
-REPORT, SCHEMA, PROFILE = "report.json", "schema.json", "profile.json"
+REPORT, SCHEMA, PROFILE, FILES = "report.json", "schema.json", "profile.json", "files.jsonl"
 QUARANTINE, SPILL, UNREAD = "_quarantine", "_spill", "_unread"
 
 
@@ -61,12 +61,19 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
         raise
 
 
-def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
-    """Writes the report, which makes the new content valid, then schema and profile, and deletes the previous content."""
+def finish(
+    folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str], files: bytes = b""
+) -> None:
+    """Writes the report, which makes the new content valid, then schema and profile, and deletes the previous content.
+
+    `files` is the list of what a job made of each data file; empty when no job made the content.
+    """
     folder.switch(REPORT, report.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(PROFILE), profile)
-    folder.finish({*_listed(folder.uri, report), *spilled})
+    if files:
+        folder.storage.write(folder.named(FILES), files)
+    folder.finish({*_listed(folder.uri, report), *spilled} - (set() if files else {folder.named(FILES)}))
 
 
 def discard(storage: "Storage", out: str) -> None:
@@ -106,4 +113,4 @@ def _is_spilled(out: str, uri: str) -> bool:
 
 def _listed(out: str, report: Report) -> tuple[str, ...]:
     """The files of a flattened export by its report. Spilled texts are not listed: rows refer to them, so they stay."""
-    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))
+    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE, FILES)))

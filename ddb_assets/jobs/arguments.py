@@ -9,7 +9,7 @@ from typing import Any
 from ddb_assets.errors import DdbAssetsError, RetryableError
 
 JOB, REGION = "--ddb-assets-job", "--ddb-assets-region"
-KIND, RESULT, FAILURE = "ddb_assets", "result", "failure"
+KIND, RESULT, FAILURE, FILES = "ddb_assets", "result", "failure", "files"
 
 
 def job_arguments(job_uri: str, region: str) -> dict[str, str]:
@@ -20,6 +20,11 @@ def job_arguments(job_uri: str, region: str) -> dict[str, str]:
 def result_message(summary: dict[str, Any]) -> dict[str, Any]:
     """The message of a job that has ended well."""
     return {KIND: RESULT, "summary": summary}
+
+
+def files_message(number: int, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message about files that the `number`th pass of a job has read."""
+    return {KIND: FILES, "pass": number, "files": files}
 
 
 def failure_message(error: DdbAssetsError) -> dict[str, Any]:
@@ -34,19 +39,28 @@ def failure_message(error: DdbAssetsError) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Told:
-    """What a job has told: the summaries of its results, and the message of its failure."""
+    """What a job has told: the summaries of its results, the message of its failure, and how many files its last pass read."""
 
     results: tuple[dict[str, Any], ...] = ()
     failure: str = ""
     retryable: bool = False
+    passes: int = 0
+    files: int = 0
 
 
 def told(messages: "tuple[Any, ...] | list[Any]") -> Told:
     """What these messages say. Others may have sent messages, too."""
     ours = [message for message in messages if isinstance(message, dict) and KIND in message]
     failures = [message for message in ours if message[KIND] == FAILURE]
+    read: dict[int, set[int]] = {}
+    for message in ours:
+        if message[KIND] == FILES:
+            read.setdefault(message["pass"], set()).update(file["number"] for file in message["files"])
+    last = max(read, default=0)
     return Told(
         tuple(message["summary"] for message in ours if message[KIND] == RESULT),
         str(failures[-1]["message"]) if failures else "",
         bool(failures and failures[-1]["retryable"]),
+        last,
+        len(read.get(last, ())),
     )

@@ -5,17 +5,19 @@
 
 import argparse
 import os
-import time
-from collections.abc import Callable, Sequence
+import platform
+from collections.abc import Sequence
 from functools import partial
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten import fast_path
 from ddb_assets.jobs.arguments import JOB, REGION, failure_message, result_message
 from ddb_assets.jobs.dagster_side import DagsterSide, dagster_side
-from ddb_assets.progress import ProgressLog
+from ddb_assets.jobs.told_files import FileTeller
 from ddb_assets.settings import ROLE
+from ddb_assets.spark.code import own_code
 from ddb_assets.spark.job import FlattenJob, read_document
 
 
@@ -51,24 +53,19 @@ def _run(uri: str, aws: AWS, connect: "partial[Storage]", dagster: DagsterSide) 
 
     from ddb_assets.spark.run import run_job
 
+    # which packages an engine really takes is the first question about a job that fails
+    kernel = getattr(fast_path.kernel, "__file__", "") or "none, so it is slow"
+    dagster.say(f"ddb-assets {own_code()}, Python {platform.python_version()}, compiled kernel: {kernel}")
     job = read_document(aws.storage(), uri, FlattenJob)
     context = SparkContext.getOrCreate()
     dagster.say(f"Spark {context.version}, application {context.applicationId}, {context.defaultParallelism} cores")
-    result = run_job(context, job, connect, _progress(dagster))
+    files = FileTeller(dagster.say, dagster.send)
+    try:
+        result = run_job(context, job, connect, files)
+    finally:
+        files.flush()
     dagster.send(result_message(result.summary))
     context.stop()
-
-
-def _progress(dagster: DagsterSide) -> Callable[[int], None]:
-    """Takes the number of lines just done, and says every now and then how many there were."""
-    log, started, done = ProgressLog(dagster.say), time.monotonic(), 0
-
-    def more(lines: int) -> None:
-        nonlocal done
-        done += lines
-        log(lambda: f"{done:,} items read, {done / max(1.0, time.monotonic() - started):,.0f} a second")
-
-    return more
 
 
 def _storage(region: str, endpoint: str, role: str) -> Storage:

@@ -5,6 +5,7 @@ alone, and the same bytes each time, so the second run writes what is there alre
 """
 
 import pickle
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from ddb_assets.flatten.key_check import KeyCounts
 from ddb_assets.flatten.part_writer import Written
 from ddb_assets.flatten.tally import Tally
 from ddb_assets.flatten.unread import MAX_UNREAD
+from ddb_assets.spark.code import other_code
+from ddb_assets.spark.file_facts import FileFacts, md5_hex
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -53,7 +56,8 @@ class FileRow:
     """What a task returns for the `number`th file.
 
     `outgrown`: the file has other columns than the schema of this pass, so it must be read again. Otherwise `parts` has the
-    parts by relation. `problem` says why the file cannot be flattened, so that reading it again would not help.
+    parts by relation. `problem` says why the file cannot be flattened, so that reading it again would not help. `facts` is for
+    people. `etags` has S3's name of the content of each file that was written, by URI, where that is not its MD5.
     """
 
     number: int
@@ -62,6 +66,8 @@ class FileRow:
     outgrown: bool = False
     parts: dict[str, Parts] = field(default_factory=dict)
     problem: str = ""
+    facts: FileFacts | None = None
+    etags: dict[str, str] = field(default_factory=dict)
 
     def packed(self) -> bytes:
         """The row for the way to the driver, which holds those of all files: what was seen is long, but repeats itself."""
@@ -79,7 +85,8 @@ class FileRow:
 class Pass:
     """One reading of all files, with one schema. `number` tells its files from those of an earlier pass of the same job.
 
-    The inputs have neither the list of files nor the secret of masks: Spark may write them to its disks.
+    `code` is what must read the files (`code.py`). The inputs have neither the list of files nor the secret of masks: Spark may
+    write them to its disks.
     """
 
     number: int
@@ -87,6 +94,7 @@ class Pass:
     out: str
     inputs: Inputs
     files: int
+    code: str
 
     def new(self, folder: str, name: str) -> str:
         """The URI of a file: `<folder>/<name>-<number of the pass>-<job>.<ending>`."""
@@ -100,6 +108,10 @@ class Pass:
     def row(self, storage: "Storage", numbered: Numbered, secret: bytes | None) -> FileRow:
         """Flattens one file. An error that another try may mend is raised, so that Spark tries again."""
         number, file = numbered
+        # guard: tasks run the code of the job
+        if why := other_code(self.code, "a worker"):
+            return FileRow(number, problem=why)
+        started = time.monotonic()
         inputs = replace(self.inputs, rules=replace(self.inputs.rules, secret=secret))
         flattener = FileFlattener(storage, inputs, new=self.new, named=self.named, fixed=True)
         try:
@@ -111,7 +123,30 @@ class Pass:
             return FileRow(number, problem=str(error))
         tally = flattener.tally
         del tally.unread[-(-UNREAD_FACTOR * MAX_UNREAD // self.files) :]
-        return FileRow(number, tally, flattener.key_check.counts, flattener.outgrown, _by_relation(written))
+        parts = _by_relation(written)
+        every = [part for one in parts.values() for part in one.parts]
+        facts = FileFacts(
+            number=number,
+            name=file.uri.rpartition("/")[2],
+            lines=tally.lines,
+            rows=sum(part.rows for part in every),
+            quarantined=tally.quarantined,
+            bytes_raw=tally.bytes_raw,
+            bytes_parquet=sum(part.bytes for part in every),
+            parts=len(every),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        etags = _etags(storage, [(part.uri, part.md5) for part in every] + [(q.uri, q.md5) for q in tally.quarantine])
+        return FileRow(number, tally, flattener.key_check.counts, flattener.outgrown, parts, facts=facts, etags=etags)
+
+
+def _etags(storage: "Storage", written: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The ETags of files with these URIs and MD5s. With a key of KMS they are not MD5s, but other content has another one.
+
+    Dagster's side compares them with a listing. Otherwise it would have to read all Parquet of a bucket with such a key.
+    """
+    found = {uri: ((storage.entry(uri).etag or "").strip('"'), md5) for uri, md5 in written}
+    return {uri: etag for uri, (etag, md5) in found.items() if etag and etag != md5_hex(md5)}
 
 
 def _by_relation(written: Iterable[Written]) -> dict[str, Parts]:
@@ -129,14 +164,14 @@ def _connected(connect: Connect) -> "Storage":
 
 @dataclass(frozen=True)
 class FileTask:
-    """The function of Spark's tasks. `wanted` is a broadcast of the pass; `lines` and `problems` are accumulators.
+    """The function of Spark's tasks. `wanted` is a broadcast of the pass; `done` and `problems` are accumulators.
 
     The secret of masks is in the function itself, which Spark sends to its executors and shows nowhere.
     """
 
     wanted: Any
     connect: Connect
-    lines: Any
+    done: Any
     problems: Any
     secret: bytes | None = field(repr=False)
 
@@ -145,7 +180,8 @@ class FileTask:
         one: Pass = self.wanted.value
         for numbered in files:
             row = one.row(_connected(self.connect), numbered, self.secret)
-            self.lines.add(row.tally.lines)
+            if row.facts:
+                self.done.add([row.facts])
             if row.problem:
                 self.problems.add([row.problem])
             yield row.packed()

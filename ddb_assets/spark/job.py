@@ -7,7 +7,6 @@ and writes the other (`run.run_job`). Both are in the output folder, under names
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddb_assets.aws.owned_folder import run_file
@@ -19,6 +18,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.quarantine import QuarantineFile
 from ddb_assets.flatten.schema import Schema
+from ddb_assets.spark.file_facts import FileFacts
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -40,8 +40,8 @@ class _Document(BaseModel):
     """The version of both documents: raised when the other side would misunderstand them."""
 
     def to_json(self) -> bytes:
-        """The document as JSON."""
-        return orjson.dumps(self.model_dump(mode="json", by_alias=True))
+        """The document as JSON. Measures of DECIMAL have integers of more than 64 bits, which orjson does not write."""
+        return self.model_dump_json(by_alias=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> Self:
@@ -66,12 +66,13 @@ class FlattenJob(_Document):
     URI of the export's manifest-summary.json, and `export_digest` what it must contain. `stored` is the newest schema document
     of the table; `begun` is the empty one of a new history, for a table that has no document or is started over (`restart`).
     `secret` names the secret of Secrets Manager that holds the secret of `mask: hmac`; without it the driver's environment
-    must have DDB_ASSETS_MASK_SECRET.
+    must have DDB_ASSETS_MASK_SECRET. `code` is what made the job (`code.py`), and no other code may run it.
 
     The same job gives the same parts, byte for byte, however often and wherever it runs.
     """
 
     id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+    code: str
     export: str
     export_digest: str
     table: Table
@@ -98,6 +99,8 @@ class JobResult(_Document):
 
     `report` lists the parts with their sizes, MD5s and rows. `grown` is the schema of the rows: the stored version, or the next
     one. `seen` is what was seen in the items, without what the contract hides. `passes`: how often the files were read.
+    `files` says what the last pass made of each file, in their order. `etags` are those of written files, by URI, where S3 has
+    other ones than MD5s.
     """
 
     job: str
@@ -106,6 +109,8 @@ class JobResult(_Document):
     seen: Seen
     quarantine: tuple[QuarantineFile, ...] = ()
     passes: int
+    files: tuple[FileFacts, ...]
+    etags: dict[str, str] = {}
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from ddb_assets.flatten.rules import Rules
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.tally import Tally
 from ddb_assets.flatten.visible import visible
+from ddb_assets.spark.code import other_code
+from ddb_assets.spark.file_facts import FileFacts
 from ddb_assets.spark.file_task import FileRow, Parts, Pass
 from ddb_assets.spark.job import FlattenJob, JobError, JobResult
 
@@ -40,9 +42,13 @@ RunPass = Callable[[Pass, Export], Iterable[FileRow]]
 def run_passes(storage: "Storage", job: FlattenJob, secret: bytes | None, run_pass: RunPass) -> JobResult:
     """Flattens the export of a job and writes the result's document (`job.result_uri`).
 
-    Raises JobError when the export is no longer that of the job; SchemaError, FlattenError and others as `flatten` does.
+    Raises JobError when this is not the code that made the job, or the export is no longer that of the job; SchemaError,
+    FlattenError and others as `flatten` does.
     """
     started = time.monotonic()
+    # guard: a job runs the code that made it
+    if why := other_code(job.code, "the driver of the job"):
+        raise JobError(why)
     export = read_export(storage, job.export, expected_table=job.table.table)
     # guard: the job's export
     if export.digest != job.export_digest:
@@ -53,7 +59,7 @@ def run_passes(storage: "Storage", job: FlattenJob, secret: bytes | None, run_pa
     for number in range(1, MAX_PASSES + 1):
         inputs = Inputs.of(export, rules, begun=job.begun, stored=job.stored, start=start, restart=job.restart)
         read = _Reading(inputs, looked_at)
-        one = Pass(number, job.id, job.out, _lean(inputs), len(export.files))
+        one = Pass(number, job.id, job.out, _lean(inputs), len(export.files), job.code)
         for row in run_pass(one, export):
             read.add(row)
         schema = read.finish()
@@ -77,7 +83,16 @@ def run_passes(storage: "Storage", job: FlattenJob, secret: bytes | None, run_pa
     )
     seen = visible(read.tally.seen, job.table)
     quarantine = tuple(sorted(read.tally.quarantine, key=lambda file: file.uri))
-    result = JobResult(job=job.id, report=report, grown=schema, seen=seen, quarantine=quarantine, passes=number)
+    result = JobResult(
+        job=job.id,
+        report=report,
+        grown=schema,
+        seen=seen,
+        quarantine=quarantine,
+        passes=number,
+        files=tuple(read.files),
+        etags=read.etags,
+    )
     storage.write(job.result_uri, result.to_json())
     return result
 
@@ -88,6 +103,8 @@ class _Reading:
     def __init__(self, inputs: Inputs, looked_at: Seen) -> None:
         self._looked_at = looked_at
         self.inputs, self.tally, self.parts, self.outgrown = inputs, Tally(), dict[str, Parts](), False
+        self.files: list[FileFacts] = []
+        self.etags: dict[str, str] = {}
         self._keys = KeyCheck(inputs.export.uri, inputs.rules.key, incremental=inputs.incremental)
 
     def add(self, row: FileRow) -> None:
@@ -95,6 +112,8 @@ class _Reading:
         self._keys.add(row.keys)
         self.tally.merge(row.tally)
         self.outgrown = self.outgrown or row.outgrown
+        self.files += [row.facts] if row.facts else []
+        self.etags |= row.etags
         for name, parts in row.parts.items():
             self.parts.setdefault(name, Parts()).add(parts.parts, parts.measures)
 

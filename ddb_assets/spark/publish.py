@@ -7,7 +7,7 @@ and the profile. A job whose result is missing, does not add up or does not matc
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ddb_assets.aws.owned_folder import FolderError, normalized
+from ddb_assets.aws.owned_folder import normalized, withdraw
 from ddb_assets.aws.storage import MissingFileError
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
@@ -17,6 +17,8 @@ from ddb_assets.flatten.flatten import Flattened, finished, sources
 from ddb_assets.flatten.inputs import Inputs
 from ddb_assets.flatten.rules import Rules
 from ddb_assets.flatten.schema_store import SchemaStore, begin
+from ddb_assets.spark.code import own_code
+from ddb_assets.spark.file_facts import listed
 from ddb_assets.spark.job import FlattenJob, JobError, JobResult, read_document
 from ddb_assets.spark.written import check_files, expected_files
 
@@ -49,6 +51,7 @@ def prepare(
     folder = output.claimed(storage, out)
     job = FlattenJob(
         id=folder.run,
+        code=own_code(),
         export=export.uri,
         export_digest=export.digest,
         table=table,
@@ -88,19 +91,18 @@ def publish(storage: "Storage", job: FlattenJob, schemas: SchemaStore) -> Flatte
         raise JobError(
             f"another run has stored a version of the schema of {job.table.name!r} while the job ran: flatten the export again"
         )
-    return finished(folder, schemas, result.report, result.grown, result.seen)
+    return finished(folder, schemas, result.report, result.grown, result.seen, files=listed(result.files))
 
 
 def abandon(storage: "Storage", job: FlattenJob) -> None:
-    """Deletes what a job has written that is not to be published. The next job deletes what still comes later.
+    """Deletes what a job has written that is not to be published. The next run deletes what still comes later.
 
-    Does nothing when the folder's report lists files of the job, or when the job's claim is gone.
+    Does nothing when the folder's report lists files of the job.
     """
     with suppress(MissingFileError):
         if any(f"-{job.id}." in uri for uri in output.read_report(storage, job.out).files):
             return
-    with suppress(FolderError):
-        output.claimed(storage, job.out, job.id).give_up()
+    withdraw(storage, job.out, job.id)
 
 
 def check_result(job: FlattenJob, result: JobResult, export: Export) -> None:
@@ -109,7 +111,7 @@ def check_result(job: FlattenJob, result: JobResult, export: Export) -> None:
     rules = Rules.of(job.table, job.key.attributes)
     inputs = Inputs.of(export, rules, begun=job.begun, stored=job.stored, restart=job.restart)
     parts = [part for relation in report.relations for part in relation.parts]
-    listed = [file.uri for file in expected_files(result)]
+    uris = [file.uri for file in expected_files(result)]
     wrong = {
         "the result is of another job": result.job != job.id,
         "the export has been replaced since the job was made": export.digest != job.export_digest,
@@ -127,11 +129,12 @@ def check_result(job: FlattenJob, result: JobResult, export: Export) -> None:
         "the quarantine files do not have the quarantined lines": sorted(report.quarantine)
         != sorted(file.uri for file in result.quarantine)
         or report.quarantined != sum(file.lines for file in result.quarantine),
-        "a file is listed twice": len(set(listed)) != len(listed),
+        "a file is listed twice": len(set(uris)) != len(uris),
         "a file is not one of this job": not all(
-            uri.startswith(f"{job.out}/") and f"-{job.id}." in uri.rpartition("/")[2] for uri in listed
+            uri.startswith(f"{job.out}/") and f"-{job.id}." in uri.rpartition("/")[2] for uri in uris
         ),
         "the sizes of the parts do not add up": report.bytes_parquet != sum(part.bytes for part in parts),
+        "what it says of each file does not add up": not _files_add_up(result, export),
     }
     # guard: a job's result adds up
     if found := [what for what, is_wrong in wrong.items() if is_wrong]:
@@ -143,6 +146,19 @@ def check_result(job: FlattenJob, result: JobResult, export: Export) -> None:
 
 def _adds_up(report: Report, export: Export) -> bool:
     return export.item_count == report.items_in_manifest == report.lines_read == report.root.rows + report.quarantined
+
+
+def _files_add_up(result: JobResult, export: Export) -> bool:
+    """Whether each file of the export was read once, and gave the lines, rows, parts and bytes of the report together."""
+    report, files = result.report, result.files
+    lines = [(number, file.item_count) for number, file in enumerate(export.files)]
+    if [(file.number, file.lines) for file in files] != lines:
+        return False
+    sums = [
+        sum(column) for column in zip(*((f.rows, f.quarantined, f.parts, f.bytes_parquet) for f in files), strict=True)
+    ]
+    parts = sum(len(relation.parts) for relation in report.relations)
+    return not files or sums == [sum(report.rows.values()), report.quarantined, parts, report.bytes_parquet]
 
 
 def _unequal(report: Report, export: Export) -> str:

@@ -1,7 +1,9 @@
 """Checks that every file of a job's result is there, whole and unchanged, before anything is published.
 
-One listing of the folder gives the sizes. On S3 it gives the MD5 of each object as well, unless the bucket encrypts with a key
-of KMS; then, and for local files, the content is read. Memory use does not depend on the size of the files.
+One listing of the folder gives the sizes. On S3 it gives the ETag of each object as well: its MD5, or, if the bucket encrypts
+with a key of KMS, what S3 said when the object was written. The content is read of local files, and of objects that were
+written again since then. Memory use does not depend on the size of the files.
+Facts: Amazon S3, "Checking object integrity": ETags with KMS are not MD5s, but they change with the content.
 """
 
 import base64
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.storage import READ_BYTES, Entry, MissingFileError
 from ddb_assets.exports.manifest import some
+from ddb_assets.spark.file_facts import md5_hex
 from ddb_assets.spark.job import JobError, JobResult
 
 if TYPE_CHECKING:
@@ -23,19 +26,20 @@ THREADS = 16
 
 @dataclass(frozen=True)
 class Expected:
-    """A file as the result describes it: its size in bytes, and the base64 MD5 of its content."""
+    """A file as the result describes it: its size in bytes, the base64 MD5 of its content, its ETag if that is another one."""
 
     uri: str
     bytes: int
     md5: str
+    etag: str = ""
 
 
 def expected_files(result: JobResult) -> list[Expected]:
     """All files that the report of a result lists."""
     report = result.report
     relations = (*report.relations, *([report.unread] if report.unread else []))
-    parts = [Expected(part.uri, part.bytes, part.md5) for relation in relations for part in relation.parts]
-    return [*parts, *(Expected(file.uri, file.bytes, file.md5) for file in result.quarantine)]
+    files = [part for relation in relations for part in relation.parts] + [*result.quarantine]
+    return [Expected(file.uri, file.bytes, file.md5, result.etags.get(file.uri, "")) for file in files]
 
 
 def check_files(storage: "Storage", folder: str, files: Sequence[Expected]) -> None:
@@ -62,7 +66,7 @@ def _problem(storage: "Storage", file: Expected, entry: Entry | None) -> str:
     # guard: a file is whole
     if entry.size != file.bytes:
         return f"{file.uri} has {entry.size} bytes, not {file.bytes}"
-    if (entry.etag or "").strip('"') == base64.b64decode(file.md5).hex():
+    if (etag := (entry.etag or "").strip('"')) and etag in {md5_hex(file.md5), file.etag}:
         return ""
     try:
         actual = _md5(storage, file.uri)

@@ -1,6 +1,8 @@
 """Full exports flattened by jobs on Glue, EMR Serverless and spark-submit: the same tables as in one process, or nothing."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from ddb_assets.engines.emr_serverless import EmrServerlessJobs
 from ddb_assets.engines.glue import GlueJobs
 from ddb_assets.engines.messages import S3Messages
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.engines.world import World, message, opened
+from ddb_assets_tests.engines.world import ITEMS, World, message, opened
 from ddb_assets_tests.support.spark_cluster import needs_java
 
 pytestmark = pytest.mark.slow
@@ -83,7 +85,7 @@ def processes(word: str) -> list[int]:
 def check_files(world: World) -> None:
     """The report's files are there, and nothing else: no messages, nothing of jobs that failed."""
     listed = {*world.report.files, *(f"{world.out}/{name}.json" for name in ("report", "schema", "profile"))}
-    assert world.files().keys() == listed
+    assert world.files().keys() - {f"{world.out}/files.jsonl"} == listed
 
 
 def killed(world: World) -> threading.Thread:
@@ -109,21 +111,48 @@ def check_same(world: World, expected: Any, result: Any, engine: str) -> None:
     assert any("application local-" in text for text in logged)  # what the driver says
     assert engine == "spark" or any(text.startswith("Spark's own log of the job is in ") for text in logged)
     check_files(world)
+    check_told_files(world, root)
+
+
+def check_told_files(world: World, root: Any) -> None:
+    """Dagster shows what each data file gave, and where the list of all files is."""
+    files = [json.loads(line) for line in world.storage.read(root["files"].value).splitlines()]
+    assert [file["number"] for file in files] == list(range(root["data_files"].value))
+    assert sum(file["lines"] for file in files) == ITEMS
+    assert sum(file["rows"] for file in files) == sum(world.report.rows.values())
+    assert sum(file["parts"] for file in files) == sum(len(one.parts) for one in world.report.relations)
+    assert root["task_seconds"].value == pytest.approx(sum(file["seconds"] for file in files), abs=0.1)
+    (slowest,) = [file["name"] for file in files if file["seconds"] == max(one["seconds"] for one in files)][:1]
+    assert slowest in root["slowest_files"].value
+    assert (world.told[-1].files, world.told[-1].passes) == (len(files), root["passes"].value)
+
+
+def kernel_of(world: World, result: Any) -> str:
+    """Where the job has its compiled kernel from, as it says itself."""
+    logged = [entry.user_message for entry in world.instance.all_logs(result.run_id)]
+    (found,) = [said[1] for text in logged if (said := re.match("ddb-assets .*, compiled kernel: (.*)", text))]
+    return str(found)
 
 
 def test_glue_makes_the_same_tables_as_one_process_after_a_driver_was_killed(world: World, expected: Any) -> None:
-    engine = {"name": "glue", "job": world.glue_job(), "worker_type": "G.1X", "workers": 4}
+    """The bundle has all that the job needs: the interpreter that runs it has no package but PySpark."""
+    engine: dict[str, object] = {"name": "glue", "job": world.glue_job(SILENT), "worker_type": "G.1X", "workers": 4}
+    engine["bundle"] = world.bundle("glue")
     killer = killed(world)
     said = message(world.flatten(engine))
     killer.join()
     assert "has ended as FAILED: killed by signal 9" in said
     check_files(world)
-    check_same(world, expected, world.flatten(engine), "glue")
+    result = world.flatten(engine)
+    check_same(world, expected, result, "glue")
+    assert "/ddb-assets-jobs-" in kernel_of(world, result)
 
 
 def test_emr_serverless_makes_the_same_tables_as_one_process(world: World, expected: Any) -> None:
-    result = world.flatten(world.emr(conf={"spark.executor.cores": 2}))
+    engine = world.emr(conf={"spark.executor.cores": 2}, bundle=world.bundle("emr_serverless"))
+    result = world.flatten(engine)
     check_same(world, expected, result, "emr_serverless")
+    assert "/packages/ddb_assets/flatten/kernel/" in kernel_of(world, result)
 
 
 def test_spark_makes_the_same_tables_of_a_scan_as_one_process(world: World) -> None:

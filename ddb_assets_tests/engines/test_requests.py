@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from ddb_assets.engines.requests import SCRIPT, emr_request, glue_request, spark
 from ddb_assets.engines.run import check_told
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.jobs.arguments import Told, failure_message, result_message, told
+from ddb_assets.jobs.told_files import FileTeller
 from ddb_assets.settings import EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE, MASK_SECRET, SettingError
+from ddb_assets.spark.file_facts import FileFacts
 from ddb_assets_tests.spark.flattening import STORAGE, Jobs, hard_export
 
 JOB, REGION, BUNDLE, ROLE = (
@@ -127,6 +131,44 @@ def test_messages_come_back_and_those_of_others_are_left_out() -> None:
     assert told(sent) == Told(({"items": 3},), "why", retryable=False)
     assert told([failure_message(RetryableError("later"))]) == Told((), "later", retryable=True)
     assert told([]) == Told()
+
+
+def test_ten_thousand_files_are_told_in_few_messages_and_fewer_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two passes of twenty seconds; some files arrive twice, because their tasks ran twice."""
+    said: list[str] = []
+    messages: list[dict[str, Any]] = []
+    now = 0.0
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: now)
+        teller = FileTeller(said.append, messages.append)
+        for number in (1, 2):
+            one: Any = SimpleNamespace(number=number, files=10_000)
+            for first in range(0, 10_000, 10):
+                again = range(10 if first % 100 == 90 else 0)
+                teller(one, [facts(file) for file in (*range(first, first + 10), *again)])
+                now += 0.02
+        teller.flush()
+    assert len(messages) < 25
+    assert {len(message["files"]) <= 1000 for message in messages} == {True}
+    assert len(json.dumps(messages)) < 4e6
+    assert said == ["pass 2: 5,020 of 10,000 files, 50,200 items read, 5,010 a second"]
+    assert (told(messages).passes, told(messages).files) == (2, 10_000)
+    assert told(messages[:5]) == Told(passes=1, files=5000)
+
+
+def facts(number: int) -> FileFacts:
+    """A file of ten items."""
+    return FileFacts(
+        number=number,
+        name=f"{number:026}.json.gz",
+        lines=10,
+        rows=10,
+        quarantined=0,
+        bytes_raw=10_000,
+        bytes_parquet=1000,
+        parts=1,
+        seconds=0.001,
+    )
 
 
 def test_a_job_that_told_nothing_or_something_else_is_not_believed(tmp_path: Path) -> None:

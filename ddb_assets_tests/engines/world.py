@@ -1,11 +1,12 @@
 """A table in the sandbox with one export in Dagster, a Glue job, and an EMR application: what tests of engines share."""
 
 import io
+import json
 import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,28 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from ddb_assets.aws.owned_folder import is_claim
 from ddb_assets.aws.storage import Storage
+from ddb_assets.cli import main
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table
 from ddb_assets.engines.flattening import flattening_of
 from ddb_assets.engines.requests import SCRIPT
+from ddb_assets.engines.run import check_told
 from ddb_assets.exports.assets import full_export_asset
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.flatten.output import read_report
+from ddb_assets.jobs.arguments import Told
 from ddb_assets.jobs.bundle_files import EMR_PACKAGES
 from ddb_assets.jobs.bundle_files import SCRIPT as SCRIPT_NAME
 from ddb_assets.resources.shared import RESOURCES
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.scans.assets import scan_asset
 from ddb_assets.settings import LAKE, STATE
+from ddb_assets.spark.job import JobResult
 
 ROLE = "arn:aws:iam::123456789012:role/job"
 ITEMS = 400
@@ -44,6 +51,8 @@ class World:
     lake: str
     application: str
     export: str = ""
+    told: list[Told] = field(default_factory=list)
+    """What the jobs told that ended well."""
 
     @property
     def bucket(self) -> str:
@@ -61,6 +70,16 @@ class World:
     def flatten(self, engine: object = "in_process", **more: Any) -> dg.ExecuteInProcessResult:
         """Materializes the Parquet by this engine."""
         table = self.contract(engine, **more)
+
+        def check(told: Told, *arguments: Any) -> JobResult:
+            self.told.append(told)
+            return check_told(told, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ddb_assets.engines.run.check_told", check)
+            return self._flatten(table)
+
+    def _flatten(self, table: Table) -> dg.ExecuteInProcessResult:
         return dg.materialize(
             [full_parquet_assets(table, flattening_of(table))],
             instance=self.instance,
@@ -92,10 +111,25 @@ class World:
         return found
 
     def files(self) -> dict[str, int]:
-        """All files of the output and of messages, by URI, with their sizes."""
+        """All files of the output and of messages, by URI, with their sizes, without the claims of jobs that failed."""
         return {
-            entry.uri: entry.size for folder in (self.out, f"{self.lake}/jobs") for entry in self.storage.list(folder)
+            entry.uri: entry.size
+            for folder in (self.out, f"{self.lake}/jobs")
+            for entry in self.storage.list(folder)
+            if not is_claim(folder, entry.uri)
         }
+
+    def bundle(self, target: str) -> str:
+        """The bundle that `ddb-assets job bundle` makes for an engine. Nothing is uploaded twice."""
+        command = ["job", "bundle", target, "--to", f"s3://{self.bucket}/bundles", "--json"]
+        printed = []
+        for _ in range(2 if target == "glue" else 1):
+            done = CliRunner().invoke(main, command)
+            assert done.exit_code == 0, done.output
+            printed.append(json.loads(done.stdout))
+        assert [one["new"] for one in printed] == [True, False][: len(printed)]
+        assert {one["bundle"] for one in printed} == {printed[0]["bundle"]}
+        return str(printed[0]["bundle"])
 
     def glue_job(self, script: str = "") -> str:
         """A Glue job with the script of this project, or with another one."""
@@ -107,17 +141,24 @@ class World:
         return name
 
     def emr(self, script: str = "", **more: Any) -> dict[str, Any]:
-        """An engine on EMR, with a bundle of the packages of this environment."""
+        """An engine on EMR, with a bundle that leads to the packages of this environment."""
         folder = f"bundles/{uuid.uuid4().hex[:8]}"
         s3 = self.sandbox.s3()
         s3.put_object(Bucket=self.bucket, Key=f"{folder}/{SCRIPT_NAME}", Body=(script or SCRIPT.read_text()).encode())
-        s3.put_object(Bucket=self.bucket, Key=f"{folder}/{EMR_PACKAGES}", Body=_own_packages())
-        bundle = f"s3://{self.bucket}/{folder}"
-        return {"name": "emr_serverless", "application": self.application, "role": ROLE, "bundle": bundle, **more}
+        s3.put_object(Bucket=self.bucket, Key=f"{folder}/{EMR_PACKAGES}", Body=own_packages())
+        engine = {"name": "emr_serverless", "application": self.application, "role": ROLE}
+        return {**engine, "bundle": f"s3://{self.bucket}/{folder}", **more}
 
 
-def _own_packages() -> bytes:
-    """An archive that leads to the packages of this environment. `test_bundle.py` makes one with the packages in it."""
+def quicken(patch: pytest.MonkeyPatch) -> None:
+    """Looks after jobs more often than AWS would like."""
+    patch.setattr("ddb_assets.engines.glue.POLL_SECONDS", 0.5)
+    patch.setattr("ddb_assets.engines.emr_serverless.POLL_SECONDS", 0.5)
+    patch.setattr("dagster._core.pipes.utils.WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 2)
+
+
+def own_packages() -> bytes:
+    """An archive that leads to the packages of this environment, which is quicker than one with the packages in it."""
     packages = str(Path(pl.__file__).parents[1])
     project = str(Path(__file__).parents[2])
     data = io.BytesIO()
@@ -178,10 +219,8 @@ def opened(sandbox: Sandbox, state: Path) -> Iterator[World]:
         variables = {**sandbox.environment(), LAKE: f"s3://{bucket}/lake", STATE: str(state)}
         for setting, value in variables.items():
             patch.setenv(setting, value)
-        patch.setattr("ddb_assets.engines.glue.POLL_SECONDS", 0.5)
-        patch.setattr("ddb_assets.engines.emr_serverless.POLL_SECONDS", 0.5)
+        quicken(patch)
         patch.setattr("ddb_assets.flatten.assets.RETRIES", None)  # a step that fails is not tried again
-        patch.setattr("dagster._core.pipes.utils.WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", 2)
         world = World(sandbox, instance, name, f"s3://{bucket}/lake", application)
         made = dg.materialize([full_export_asset(world.contract())], instance=instance, resources=dict(RESOURCES))
         world.export = _export_id(made)

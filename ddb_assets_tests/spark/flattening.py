@@ -102,8 +102,8 @@ def items(first: int, count: int, **more: Any) -> list[bytes]:
 
 
 def hard_lines() -> list[list[bytes]]:
-    """Files with children, masks, long texts, bad lines, an empty file, types that differ from file to file, and an attribute
-    that only the last file has."""
+    """Files with children, masks, long texts, bad lines, an empty file, types that differ from file to file, and attributes
+    that only the last file has, one of them with numbers of 38 digits."""
     child = {
         "L": [{"M": {"sku": {"S": "x"}, "tags": {"SS": ["a", "b"]}}}, {"M": {"sku": {"S": "y"}, "n": {"N": "1.5"}}}]
     }
@@ -120,7 +120,7 @@ def hard_lines() -> list[list[bytes]]:
             *items(200, 40, a={"N": "8"}, m={"M": {"deep": {"BOOL": True}}}, lines={"L": []}),
             b'{"Item":{"pk":{"S":"bad"},"n":{"N":"x"}}}',
         ],
-        items(300, 30, late={"S": "2026-01-01"}, lines=child, a={"N": "9"}),
+        items(300, 30, late={"S": "2026-01-01"}, lines=child, a={"N": "9"}, big={"N": "9" * 38}),
     ]
 
 

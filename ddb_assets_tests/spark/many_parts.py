@@ -36,7 +36,8 @@ def run(storage: Storage, job: FlattenJob) -> JobResult:
         packed = first.packed()
         contents = {part.uri: storage.read(part.uri) for parts in first.parts.values() for part in parts.parts}
         for number in range(1, len(export.files)):
-            row = replace(FileRow.unpacked(packed), number=number, parts={})
+            facts = first.facts and first.facts.model_copy(update={"number": number})
+            row = replace(FileRow.unpacked(packed), number=number, parts={}, facts=facts)
             for name, parts in first.parts.items():
                 here = [part.model_copy(update={"uri": of_file(part.uri, number)}) for part in parts.parts]
                 row.parts[name] = Parts(here, dict(parts.measures))

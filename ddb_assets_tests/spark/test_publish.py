@@ -1,28 +1,34 @@
 """A job's result is published only when every file is as the result says and everything adds up."""
 
+import hashlib
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 import pytest
 
+import ddb_assets
 from ddb_assets.aws.owned_folder import FolderError
+from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.output import read_report
 from ddb_assets.settings import MASK_SECRET
+from ddb_assets.spark.code import own_code
 from ddb_assets.spark.file_task import FileRow, Pass
 from ddb_assets.spark.job import FlattenJob, JobError, JobResult, read_document
 from ddb_assets.spark.passes import run_passes
 from ddb_assets.spark.publish import abandon, publish
 from ddb_assets_tests.flatten.rebuild import rebuild
-from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, assert_same, hard_export, in_process, items
+from ddb_assets_tests.spark.flattening import KEY, STORAGE, Jobs, assert_same, hard_export, in_process, items, rows
+from ddb_assets_tests.support.clients import s3_client
+from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.support.written_export import write_export
 
 SECRET = b"the secret of the masks"
@@ -44,9 +50,9 @@ class Ended:
 
     def change(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Changes the result's document, as a defect in the job would."""
-        document = orjson.loads(STORAGE.read(self.job.result_uri))
+        document = json.loads(STORAGE.read(self.job.result_uri))
         change(document)
-        STORAGE.write(self.job.result_uri, orjson.dumps(document))
+        STORAGE.write(self.job.result_uri, json.dumps(document).encode())
 
     def assert_unpublished(self) -> None:
         assert not STORAGE.exists(f"{self.job.out}/report.json")
@@ -86,7 +92,7 @@ def test_documents_come_back_as_they_were(ended: Ended) -> None:
     with pytest.raises(
         JobError, match="job-x: pages: Extra inputs are not permitted: Dagster and the job must have the same"
     ):
-        FlattenJob.from_json(orjson.dumps({**orjson.loads(ended.job.to_json()), "pages": 1}), "job-x")
+        FlattenJob.from_json(json.dumps({**json.loads(ended.job.to_json()), "pages": 1}).encode(), "job-x")
 
 
 def cut(data: bytes) -> bytes:
@@ -113,6 +119,42 @@ def test_a_file_that_is_not_as_the_job_says_is_named(
     with pytest.raises(JobError, match=f"1 of the [0-9]+ files that the job says .*{victim} {said}"):
         ended.publish()
     ended.assert_unpublished()
+
+
+def test_parts_of_a_bucket_with_a_key_of_kms_are_not_read_again(bucket: Place) -> None:
+    """Their ETags are no MD5s there. Dagster's side would read all Parquet of a huge export."""
+    client = s3_client(bucket.storage.s3.meta.endpoint_url)
+    got: list[str] = []
+    client.meta.events.register("before-call.s3.GetObject", lambda params, **_: got.append(params["url_path"]))
+    for operation in ("HeadObject", "GetObject", "ListObjectsV2"):
+        client.meta.events.register_last(f"after-call.s3.{operation}", as_with_kms)
+    storage = Storage(client)
+    jobs = Jobs(None, f"{bucket.root}/lake", storage)
+    job = jobs.prepared(hard_export(bucket.root, storage))
+
+    def run_pass(one: Pass, export: Export) -> Iterator[FileRow]:
+        return (one.row(storage, numbered, SECRET) for numbered in enumerate(export.files))
+
+    result = run_passes(storage, job, SECRET, run_pass)
+    files = {uri.removeprefix(bucket.root) for uri in result.report.files if "/_unread/" not in uri}
+    assert len(files) > 8
+    victim = result.report.root.parts[0].uri
+    content = storage.read(victim)
+    storage.write(victim, altered(content))
+    with pytest.raises(JobError, match=f"1 of the [0-9]+ files .*{victim} has the MD5 .*, not "):
+        publish(storage, job, jobs.schemas)
+    storage.write(victim, content)
+    assert victim.removeprefix(bucket.root) in got
+    got.clear()
+    publish(storage, job, jobs.schemas)
+    assert files & set(got) == set()
+
+
+def as_with_kms(parsed: dict[str, Any], **_: object) -> None:
+    """The ETags that S3 gives objects that are encrypted with a key of KMS: 32 digits that are not the MD5 of the content."""
+    for found in (parsed, *parsed.get("Contents", [])):
+        if "ETag" in found:
+            found["ETag"] = f'"{hashlib.sha256(found["ETag"].encode()).hexdigest()[:32]}"'
 
 
 def edit_report(**changes: Any) -> Callable[[dict[str, Any]], None]:
@@ -142,6 +184,14 @@ def forget_a_line(document: dict[str, Any]) -> None:
     document["quarantine"][0]["lines"] += 1
 
 
+def forget_a_file(document: dict[str, Any]) -> None:
+    document["files"].pop()
+
+
+def misname_a_row(document: dict[str, Any]) -> None:
+    document["files"][0]["rows"] += 1
+
+
 def other_id(document: dict[str, Any]) -> None:
     document["job"] = "0123456789ab"
 
@@ -163,6 +213,8 @@ def other_id(document: dict[str, Any]) -> None:
         (name_another_file, "a file is not one of this job"),
         (forget_a_line, "the quarantine files do not have the quarantined lines"),
         (edit_report(bytes_parquet=1), "the sizes of the parts do not add up"),
+        (forget_a_file, "what it says of each file does not add up"),
+        (misname_a_row, "what it says of each file does not add up"),
     ],
 )
 def test_a_result_that_does_not_add_up_is_refused(
@@ -172,6 +224,52 @@ def test_a_result_that_does_not_add_up_is_refused(
     with pytest.raises(JobError, match=said):
         ended.publish()
     ended.assert_unpublished()
+
+
+def test_other_code_than_that_of_dagsters_side_is_refused(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older bundle, or an older ddb-assets on the driver or a worker."""
+    old = ended.job.model_copy(update={"code": "0.0.9-0123456789ab"})
+    with pytest.raises(
+        JobError, match=r"made by ddb-assets 0\.0\.9-0123456789ab, and the driver of the job has ddb-assets .*-"
+    ):
+        ended.jobs.run(old)
+    monkeypatch.setattr("ddb_assets.spark.passes.other_code", lambda *_: "")
+    said: list[str] = []
+
+    def run_pass(one: Pass, export: Export) -> list[FileRow]:
+        said.extend(one.row(STORAGE, numbered, SECRET).problem for numbered in enumerate(export.files))
+        raise JobError(said[0])
+
+    with pytest.raises(
+        JobError, match=r"and a worker has ddb-assets .*: make the bundle again .* on the driver and the workers"
+    ):
+        run_passes(STORAGE, old, SECRET, run_pass)
+
+
+def test_code_is_told_apart_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "ddb_assets"
+    shutil.copytree(ddb_assets.__path__[0], copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    monkeypatch.setattr(ddb_assets, "__path__", [str(copy)])
+    assert own_code.__wrapped__() == own_code()
+    (copy / "defs/mine.py").write_text("x = 1\n")  # a project's own
+    assert own_code.__wrapped__() == own_code()
+    (copy / "errors.py").write_text("x = 1\n")
+    assert own_code.__wrapped__() != own_code()
+
+
+def test_the_list_of_files_goes_when_no_job_makes_the_content(ended: Ended) -> None:
+    ended.publish()
+    listed = f"{ended.job.out}/files.jsonl"
+    files = [json.loads(line) for line in STORAGE.read(listed).splitlines()]
+    assert [(file["number"], file["lines"], file["quarantined"]) for file in files] == [
+        (0, 60, 0),
+        (1, 27, 2),
+        (2, 0, 0),
+        (3, 41, 1),
+        (4, 30, 0),
+    ]
+    flatten(STORAGE, hard_export(ended.jobs.folder), table=ended.jobs.table, key=KEY, out=ended.job.out)
+    assert not STORAGE.exists(listed)
 
 
 def test_a_job_with_another_mask_secret_is_refused(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +311,49 @@ def test_a_task_that_was_given_up_may_still_write(ended: Ended) -> None:
     assert not STORAGE.exists(late)
 
 
-def test_what_is_abandoned_leaves_the_folder_as_it_was(ended: Ended) -> None:
+def test_what_is_abandoned_leaves_its_claim_alone(ended: Ended) -> None:
+    """A task that nobody could stop may still write. The claim shows that its file is ours, and the next run deletes both."""
+    late = f"{ended.job.out}/orders/part-00000-00000-1-{ended.job.id}.parquet"
     abandon(STORAGE, ended.job)
-    assert [entry.uri for entry in STORAGE.list(ended.job.out) if "/_spill/" not in entry.uri] == []
+    present = [entry.uri for entry in STORAGE.list(ended.job.out) if "/_spill/" not in entry.uri]
+    assert present == [f"{ended.job.out}/_unfinished-{ended.job.id}.json"]
+    STORAGE.write(late, b"late")
+    flattened = flatten(STORAGE, hard_export(ended.jobs.folder), table=ended.jobs.table, key=KEY, out=ended.job.out)
+    assert not STORAGE.exists(late)
+    assert not STORAGE.exists(present[0])
+    assert all(STORAGE.exists(uri) for uri in flattened.report.files)
+
+
+def test_of_two_jobs_at_once_the_second_is_refused_and_leaves_nothing_in_the_way(ended: Ended) -> None:
+    """The first one deletes what the second has written so far, its claim included; the second goes on writing."""
+    second = ended.jobs.prepared(hard_export(ended.jobs.folder))
+    report = ended.publish().report
+    ended.jobs.run(second.model_copy(update={"stored": None}))
+    with pytest.raises(FolderError, match=r"another run has written to .* at the same time"):
+        publish(STORAGE, second, ended.jobs.schemas)
+    abandon(STORAGE, second)
+    assert all(STORAGE.exists(uri) for uri in report.files)
+    third = ended.jobs.prepared(hard_export(ended.jobs.folder))
+    ended.jobs.run(third)
+    report = publish(STORAGE, third, ended.jobs.schemas).report
+    names = {
+        *report.files,
+        *(f"{third.out}/{name}" for name in ("report.json", "schema.json", "profile.json", "files.jsonl")),
+    }
+    assert {entry.uri for entry in STORAGE.list(third.out) if "/_spill/" not in entry.uri} == names
+
+
+def test_a_table_can_change_its_engine_and_nothing_changes(ended: Ended) -> None:
+    """By a job, then in one process, then by a job: the stored schema stays, and fits at once."""
+    first = ended.publish()
+    export, schemas = hard_export(ended.jobs.folder), ended.jobs.schemas
+    here = flatten(STORAGE, export, table=ended.jobs.table, key=KEY, out=ended.job.out, schemas=schemas)
+    rows_here = [rows(relation) for relation in here.report.relations]
+    again = ended.jobs(export)
+    assert ended.jobs.passes == 1
+    assert first.schema == here.schema == again.schema == schemas.latest("orders")
+    assert first.report.digest == here.report.digest == again.report.digest
+    assert [rows(relation) for relation in again.report.relations] == rows_here
     with pytest.raises(JobError, match="has ended without a result"):
         ended.publish()
     abandon(STORAGE, ended.job)

@@ -19,6 +19,7 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets.spark.connect import from_environment
+from ddb_assets.spark.file_facts import FileFacts
 from ddb_assets.spark.job import FlattenJob, JobError
 from ddb_assets.spark.publish import abandon, publish
 from ddb_assets_tests.cases import CASES
@@ -93,7 +94,8 @@ def test_a_hard_export_comes_out_as_in_one_process(spark: Any, tmp_path: Path) -
     assert flattened.report.quarantined == 3
     assert flattened.report.misfits["spilled"] == {"note": flattened.report.misfits["spilled"]["note"]}
     assert {"late", "m__deep"} <= {column.name for column in flattened.report.root.columns}
-    listed = {*flattened.report.files, *(f"{job.out}/{name}.json" for name in ("report", "schema", "profile"))}
+    named = ("report.json", "schema.json", "profile.json", "files.jsonl")
+    listed = {*flattened.report.files, *(f"{job.out}/{name}" for name in named)}
     assert {entry.uri for entry in STORAGE.list(job.out) if "/_spill/" not in entry.uri} == listed
 
 
@@ -225,7 +227,8 @@ def test_a_damaged_file_is_named_and_nothing_is_published(spark: Any, tmp_path: 
         publish(STORAGE, job, jobs.schemas)
     abandon(STORAGE, job)
     assert all(STORAGE.exists(uri) for uri in before.report.files)
-    assert not [entry.uri for entry in STORAGE.list(job.out) if job.id in entry.uri]
+    claim = f"{job.out}/_unfinished-{job.id}.json"  # until the next run has ended
+    assert [entry.uri for entry in STORAGE.list(job.out) if job.id in entry.uri] == [claim]
 
 
 def test_a_wrong_key_is_said_as_in_one_process(spark: Any, tmp_path: Path) -> None:
@@ -258,7 +261,11 @@ def test_the_types_of_a_new_table_do_not_depend_on_the_order_of_its_files(spark:
 def test_the_progress_adds_up(spark: Any, tmp_path: Path) -> None:
     from ddb_assets.spark.run import run_job
 
-    done: list[int] = []
+    done: dict[int, list[FileFacts]] = {}
     job = Jobs(spark, tmp_path).prepared(hard_export(tmp_path))
-    result = run_job(spark, job, Storage, done.append)
-    assert sum(done) == result.passes * sum(map(len, hard_lines()))
+    result = run_job(spark, job, Storage, lambda one, files: done.setdefault(one.number, []).extend(files))
+    counts = list(map(len, hard_lines()))
+    assert {number: {file.number: file.lines for file in files} for number, files in done.items()} == {
+        number: dict(enumerate(counts)) for number in range(1, result.passes + 1)
+    }
+    assert sorted(done[result.passes], key=lambda file: file.number) == list(result.files)
