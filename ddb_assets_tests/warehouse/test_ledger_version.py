@@ -16,6 +16,7 @@ from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.ledger import VERSION, ledger, loads
 from ddb_assets.warehouse.sql.load_tail import move_stream, position
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.support.engines import AnyEngine, SmallBuckets, read, select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Item, Source
@@ -98,6 +99,7 @@ def test_a_ledger_without_a_version_is_of_the_first(warehouse: AnyEngine, source
     table = ledger(warehouse.default_schema, "orders")
     warehouse.execute(Statement(f"ALTER TABLE {table} DROP COLUMN {VERSION}"))
     assert len(loads(warehouse, warehouse.default_schema, "orders")) == 1
+    assert SqlWarehouse(warehouse).rehearse(source.window(10, 20)).statements
     load(warehouse, source.window(10, 20))
     assert read(warehouse) == {"a": SECOND}
     assert _said(warehouse) == 1

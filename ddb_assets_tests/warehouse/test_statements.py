@@ -341,6 +341,7 @@ def old_rows(store: ColdStore, folder: Path) -> None:
         how = LoadOptions(tables=WarehouseOptions(views="shown"))
         opened = SqlWarehouse(engine)
         opened.load(source.full(10), how)
+        store.move(engine, dry_run=True)
         store.move(engine, views="shown")
         source.put(11, "a", "501 second", "z")
         source.delete(12, "b")
@@ -350,6 +351,10 @@ def old_rows(store: ColdStore, folder: Path) -> None:
             opened.load(source.window(20, 30).model_copy(update={"hidden": (masked,)}), how)
         for _ in range(2):  # the second one finds nothing
             store.move(engine, views="shown")
+        store.compact(engine, dry_run=True)
+        store.compact(engine)
+        source.put(31, "c", "503 third", "u")
+        opened.rehearse(source.full(40), replace(how, restart=True))
         opened.forget("orders", opened.holdings("orders", "shown"), "shown")
 
 

@@ -47,7 +47,7 @@ def rehearse(
         before=_columns(engine, schema, names),
         after=_columns(noting, schema, names),
         remarks=remarks,
-        identity=read_history(engine, schema, report).identity if _has_ledger(engine, schema, report) else None,
+        identity=read_history(noting, schema, report).identity if _has_ledger(engine, schema, report) else None,
     )
 
 
