@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, is_s3, join
+from ddb_assets.cli.forget_iceberg import Left, left
 from ddb_assets.cli.load import schema_documents
 from ddb_assets.cli.output import print_grid, print_json, say
 from ddb_assets.cli.source import storage_for
@@ -42,13 +44,17 @@ def run(
     warehouse: str,
     lake: str | None,
     schemas: str | None,
+    iceberg: str | None,
     views: str,
     project: Path,
     *,
     delete: bool,
     as_json: bool,
 ) -> None:
-    """Looks at everything first, then deletes: the warehouse in one transaction, then the files."""
+    """Looks at everything first, then deletes: the warehouse in one transaction, with its cold rows, then the rest.
+
+    The tables of cold rows go before the transaction commits, because only the warehouse says whose they are.
+    """
     if not NAME.fullmatch(name):
         raise click.BadParameter(f"{name!r} is not the name of a contract: orders, say", param_hint="NAME")
     declared = _declared(project)
@@ -74,12 +80,19 @@ def run(
                 f"{shared[0]} is in the ledger of {name}, and the table {declared[shared[0]]} declares it too: give that one "
                 "another `name` first"
             )
+        if delete and held.cold and not iceberg:
+            raise ForgetError(
+                f"{name} has a cold tier: name the catalog of its Iceberg tables by --iceberg, because afterwards nobody can "
+                "say whose they are"
+            )
+        in_iceberg = left(iceberg, name, held.cold, declared, AWS()) if iceberg else Left("", {})
         if delete and held:
-            opened.forget(name, held, views, PATIENCE)
+            opened.forget(name, held, views, PATIENCE, lambda: in_iceberg.drop(held.cold, AWS()))
     if delete:
+        in_iceberg.drop(in_iceberg.tables, AWS())
         for found in files:
             _delete(storage, found)
-    _print(name, held, files, lake, deleted=delete, as_json=as_json)
+    _print(name, held, in_iceberg, files, lake, deleted=delete, as_json=as_json)
 
 
 def _declared(project: Path) -> dict[str, str]:
@@ -97,13 +110,17 @@ def _delete(storage: Storage, found: _Files) -> None:
                 Path(folder).rmdir()
 
 
-def _print(name: str, held: Holdings, files: list[_Files], lake: str | None, *, deleted: bool, as_json: bool) -> None:
+def _print(
+    name: str, held: Holdings, in_iceberg: Left, files: list[_Files], lake: str | None, *, deleted: bool, as_json: bool
+) -> None:
     counts = {found.folder: len(found.uris) for found in files if found.uris}
     if as_json:
-        print_json({"name": name, "deleted": deleted, "tables": held.tables, "views": held.views, "files": counts})
+        found = {"tables": held.tables, "views": held.views, "iceberg_tables": in_iceberg.tables, "files": counts}
+        print_json({"name": name, "deleted": deleted, **found})
         return
     rows: list[tuple[str, str, int | None]] = [("table", table, count) for table, count in held.tables.items()]
     rows += [("view", view, None) for view in held.views]
+    rows += [("Iceberg table", table, count) for table, count in in_iceberg.tables.items()]
     rows += [("files", folder, count) for folder, count in counts.items()]
     if not rows:
         say(f"nothing is left of {name}")
@@ -111,6 +128,9 @@ def _print(name: str, held: Holdings, files: list[_Files], lake: str | None, *, 
     print_grid(f"{'deleted of' if deleted else 'left of'} {name}", ("", "name", "rows or files"), rows)
     if not lake:
         say("no --lake was given, so Parquet was not looked for", err=True)
+    if not in_iceberg.url:
+        cold = f", and the {name} of --warehouse has a cold tier" if held.cold else ""
+        say(f"no --iceberg was given, so Iceberg tables of changes were not looked for{cold}", err=True)
     if deleted:
         say(
             f"DynamoDB's exports stay. Dagster keeps the history of the assets that are gone ({asset_name('warehouse', name)} "

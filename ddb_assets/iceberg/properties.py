@@ -8,6 +8,8 @@ PREFIX = "ddb-assets."
 """How our properties of tables and snapshots begin."""
 PENDING = f"{PREFIX}pending"
 """The property of a warehouse's ledger with snapshots that may not be current yet (`warehouse/iceberg/commit.py`)."""
+COLD_OWNER = f"{PREFIX}cold-rows-of"
+"""The property of a table of cold rows with the name of its warehouse's cold tier and the table there."""
 FEW_METADATA_FILES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",

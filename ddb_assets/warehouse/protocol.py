@@ -40,8 +40,8 @@ TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recover
 DEFAULTS = WarehouseOptions()
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """Before a commit, by default."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class LoadOptions:
     tombstone_retention: timedelta = TOMBSTONE_RETENTION
     history: HistoryOptions | None = None
     full_chain: Chain | None = None
-    before_commit: Callable[[], None] = _nothing
+    before_commit: Callable[[], None] = nothing
 
     @classmethod
     def of(
-        cls, table: Table, *, force: bool = False, restart: bool = False, before_commit: Callable[[], None] = _nothing
+        cls, table: Table, *, force: bool = False, restart: bool = False, before_commit: Callable[[], None] = nothing
     ) -> "LoadOptions":
         """Those of a table's contract, and what is asked of this load."""
         return cls(
@@ -276,10 +276,18 @@ class Warehouse(Protocol):
         """
         ...
 
-    def forget(self, root: str, expected: Holdings, views: str = "", patience: float = 0.0) -> None:
+    def forget(
+        self,
+        root: str,
+        expected: Holdings,
+        views: str = "",
+        patience: float = 0.0,
+        before_commit: Callable[[], None] = nothing,
+    ) -> None:
         """Drops what `holdings` has found, all at once. Raises LoadError, with everything as it was, if it is another by now.
 
-        A running load of the table is waited for as many seconds as `patience` says; then that is an error too.
+        A running load of the table is waited for as many seconds as `patience` says; then that is an error too. An exception
+        from `before_commit` undoes everything. Iceberg tables of cold rows are not dropped.
         """
         ...
 

@@ -289,10 +289,15 @@ class ColdCompaction:
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """What a warehouse holds of a table: the rows of each of its own tables, bookkeeping included, and the views of them."""
+    """What a warehouse holds of a table: the rows of each of its own tables, bookkeeping included, and the views of them.
+
+    `cold` names the Iceberg tables of its cold rows, which may be gone, with what their property `COLD_OWNER` says if they are
+    of this warehouse; the root's comes first.
+    """
 
     tables: dict[str, int] = field(default_factory=dict)
     views: tuple[str, ...] = ()
+    cold: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.tables or self.views)

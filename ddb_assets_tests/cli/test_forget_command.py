@@ -1,6 +1,7 @@
 """`forget`: what is left of a table that no YAML declares, on disk and DuckDB, and on S3 and Redshift."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,21 +9,33 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, join
+from ddb_assets.changes.tables import RELATION, TABLE_ARN
+from ddb_assets.cli.forget_iceberg import Left
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
+from ddb_assets.iceberg.catalog import open_catalog
+from ddb_assets.iceberg.properties import COLD_OWNER
+from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.settings import LAKE, STATE, WAREHOUSE
+from ddb_assets.settings import ICEBERG, LAKE, STATE, WAREHOUSE
 from ddb_assets.warehouse.receipts import leave
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets_tests.changes.test_append import Log
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.engines import select
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.written_export import ID, write_export
+from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore, cold
+from ddb_assets_tests.warehouse.conftest import cold_engine, cold_store
+from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_receipts import of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+__all__ = ["cold_engine", "cold_store"]  # fixtures
 DECLARED = "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: {}\n"
 
 
@@ -69,7 +82,7 @@ def other_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{package.name}"\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for name in (LAKE, WAREHOUSE):
+    for name in (LAKE, WAREHOUSE, ICEBERG):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(STATE, str(tmp_path / "state"))
     return package
@@ -207,3 +220,97 @@ def test_a_warehouse_that_is_not_there_is_not_made(on_disk: World, tmp_path: Pat
     arguments = ("--warehouse", f"duckdb:///{tmp_path}/typo.duckdb", *on_disk.arguments[2:])
     assert "there is no DuckDB file" in call("forget", "orders", *arguments, code=1).output
     assert not (tmp_path / "typo.duckdb").exists()
+
+
+def test_a_warehouse_in_iceberg_is_forgotten_too(other_project: Path, tmp_path: Path) -> None:
+    url = f"iceberg:///{tmp_path}/catalog.sqlite"
+    world = World(Storage(), str(tmp_path / "lake"), url, other_project).fill()
+    with open_catalog(url) as catalog:
+        assert ("ddb_assets", "orders") in catalog.list_tables("ddb_assets")
+    assert answer("forget", "orders", *world.arguments)["tables"]["orders"] == 3
+    call("forget", "orders", *world.arguments, "--yes")
+    with open_catalog(url) as catalog:
+        assert catalog.list_tables("ddb_assets") == []
+
+
+def changes(tmp_path: Path) -> str:
+    """The catalog with the tables of changes of a table of this name and its list."""
+    log, source = Log(tmp_path), Source(tmp_path / "changed")
+    source.put(1, "a", "first", "x", "y")
+    log.append(source.full(10))
+    log.close()
+    return f"iceberg:///{log.url.file}"
+
+
+def test_the_tables_of_changes_go_with_their_files(on_disk: World, tmp_path: Path) -> None:
+    url = changes(tmp_path)
+    arguments = ("forget", "orders", *on_disk.arguments, "--iceberg", url)
+    assert answer(*arguments)["iceberg_tables"] == {"orders__lines__changes": 2, "orders__changes": 1}
+    assert "orders__lines__changes" in call(*arguments).output
+    with open_catalog(url) as catalog:
+        place = Path(catalog.load_table("ddb_assets.orders__changes").location())
+        assert len(catalog.list_tables("ddb_assets")) == 2
+    assert list(place.rglob("*.parquet"))
+    call(*arguments, "--yes")
+    with open_catalog(url) as catalog:
+        assert catalog.list_tables("ddb_assets") == []
+    assert not [path for path in place.rglob("*") if path.is_file()]
+    assert on_disk.left() == set()
+
+
+def test_an_iceberg_table_of_somebody_else_stops_it(on_disk: World, tmp_path: Path) -> None:
+    url, before = changes(tmp_path), on_disk.files()
+    with open_catalog(url) as catalog, catalog.load_table("ddb_assets.orders__changes").transaction() as change:
+        change.set_properties({RELATION: "others"})
+    said = call("forget", "orders", *on_disk.arguments, "--iceberg", url, "--yes", code=1).output
+    assert "is no table of the changes of orders: rename it" in said
+    assert on_disk.files() == before
+    with open_catalog(url) as catalog:
+        assert len(catalog.list_tables("ddb_assets")) == 2
+        with catalog.load_table("ddb_assets.orders__changes").transaction() as change:
+            change.set_properties({RELATION: "orders"})
+        with catalog.load_table("ddb_assets.orders__lines__changes").transaction() as change:
+            change.set_properties({TABLE_ARN: "arn:aws:dynamodb:eu-west-1:123456789012:table/Other"})
+    assert answer("forget", "orders", *on_disk.arguments, "--iceberg", url)["iceberg_tables"] == {"orders__changes": 1}
+
+
+def test_the_cold_tier_goes_with_its_warehouse(
+    other_project: Path,
+    cold_store: ColdStore,
+    cold_engine: RedshiftEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = AgedSource(tmp_path / "parquet")
+    source.put(1, "a", "500 first", "x", "y")
+    load(cold_engine, source.full(10))
+    cold_store.move(cold_engine)
+    warehouse = f"{cold_store.server.url}?sslmode=disable&staging=s3://staging/copy"
+    places = ("--warehouse", warehouse, "--lake", f"s3://{BUCKET}/lake", "--project", str(other_project))
+    arguments = ("forget", "orders", *places)
+    assert "has a cold tier" in call(*arguments).output
+    assert "name the catalog of its Iceberg tables" in call(*arguments, "--yes", code=1).output
+    monkeypatch.setenv(ICEBERG, cold_store.catalog)
+    assert answer(*arguments)["iceberg_tables"] == {"orders__lines__cold": 2, "orders__cold": 1}
+    with cold_store.table() as table, table.transaction() as change:
+        owner = table.properties[COLD_OWNER]
+        change.set_properties({COLD_OWNER: "another"})
+    assert "has no cold rows of this warehouse" in call(*arguments, "--yes", code=1).output
+    assert cold_store.stored() == [("a", 1)]
+    with cold_store.table() as table, table.transaction() as change:
+        change.set_properties({COLD_OWNER: owner})
+
+    def stopped(left: Left, names: Collection[str], aws: AWS | None) -> None:
+        drop(left, list(names)[:1], aws)
+        raise KeyboardInterrupt
+
+    drop = Left.drop
+    with monkeypatch.context() as patch:
+        patch.setattr(Left, "drop", stopped)
+        call(*arguments, "--yes", code=1)
+    assert answer(*arguments)["iceberg_tables"] == {"orders__lines__cold": 2}
+    assert cold(cold_engine) == {"a"}  # the warehouse still says whose the other one is
+    call(*arguments, "--yes")
+    with open_catalog(cold_store.catalog, cold_store.aws) as catalog:
+        assert catalog.list_tables(CatalogUrl.parse(cold_store.catalog).namespace) == []
+    assert "nothing is left of orders" in call(*arguments).output

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.commands.shared import FOLDER, json_option, warehouse_option
+from ddb_assets.cli.commands.shared import FOLDER, iceberg_option, json_option, warehouse_option
 from ddb_assets.settings import LAKE
 
 
@@ -23,6 +23,7 @@ from ddb_assets.settings import LAKE
     metavar="DIR",
     help="Where its schema documents are (default: in the lake, else beside the DuckDB file).",
 )
+@iceberg_option()
 @click.option("--views", metavar="SCHEMA", default="", help="The schema for views that its contract had.")
 @click.option(
     "--project",
@@ -38,6 +39,7 @@ def command(
     warehouse: str,
     lake: str | None,
     schemas: str | None,
+    iceberg: str | None,
     views: str,
     project: Path,
     yes: bool,
@@ -46,9 +48,10 @@ def command(
     """List, and with --yes delete, what is left of the table NAME that no YAML declares any more.
 
     NAME is the `name` that its contract had. What is listed are its tables, bookkeeping and views in the warehouse, its
-    Parquet, its schema documents and the receipts of its loads. Only what ledger, reports and markers list is deleted. If
-    anything else is among it, nothing is. DynamoDB's exports stay.
+    Iceberg tables of changes and of cold rows in the catalog of --iceberg, its Parquet, its schema documents and the receipts
+    of its loads. Only what ledger, reports and markers list is deleted. If anything else is among it, nothing is. DynamoDB's
+    exports stay.
     """
     from ddb_assets.cli.forget import run
 
-    run(name, warehouse, lake, schemas, views, project, delete=yes, as_json=as_json)
+    run(name, warehouse, lake, schemas, iceberg, views, project, delete=yes, as_json=as_json)

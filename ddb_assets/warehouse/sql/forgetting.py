@@ -5,17 +5,18 @@ column that loads give to it, and none may be another table's by now. What is dr
 that loads take.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
-from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID, MOVE
+from ddb_assets.warehouse.bookkeeping import BEGUN, EXPORT_ID, MOVE, cold_name
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.protocol import nothing
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql import cold, ddl, key_changes, ledgers, settled, statements, streams, tail, versions
 from ddb_assets.warehouse.sql.engine import Layout, SqlEngine
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, check_version, ledger
 from ddb_assets.warehouse.sql.read_history import filled
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.tables import GONE_SINCE
 from ddb_assets.warehouse.sql.views import check_free, of_history
 
@@ -52,12 +53,30 @@ def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Hold
     rows = engine.counted([TableName(schema, name) for name in marks if name in there])
     if rows.get(root) and root not in filled(engine, own, root):
         raise LoadError(f"{TableName(schema, root)} has rows, but its ledger has no load of it: drop it yourself")
-    return Holdings(tables=rows, views=tuple(str(view) for view in _views(engine, schema, root, relations, views)))
+    shown = tuple(str(view) for view in _views(engine, schema, root, relations, views))
+    return Holdings(tables=rows, views=shown, cold=_cold(engine, table, relations, there))
 
 
-def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Holdings, patience: float) -> None:
+def _cold(engine: SqlEngine, root: TableName, relations: set[str], there: Collection[str]) -> dict[str, str]:
+    """The Iceberg tables of cold rows with their owner; none if no move has begun."""
+    moves = statements.moves(root)
+    owner = engine.fetch(Statement(f"SELECT MAX(owner) FROM {moves}"))[0][0] if moves.name in there else None  # noqa: S608
+    names = [root.name, *sorted(relations - {root.name})]
+    return {cold_name(name): f"{owner} {TableName(root.schema, name)}" for name in names} if owner else {}
+
+
+def forget(
+    engine: SqlEngine,
+    schema: str,
+    root: str,
+    views: str,
+    expected: Holdings,
+    patience: float,
+    before_commit: Callable[[], None] = nothing,
+) -> None:
     """Drops what was found, in one transaction; nothing if it is no longer the same.
 
+    `before_commit` is called at its end; an exception from it undoes the transaction.
     Raises WarehouseError when a load of the table runs for longer than `patience` seconds.
     """
     own = ledger(schema, root)
@@ -75,6 +94,7 @@ def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Hold
                     key_changes.forget(engine, TableName(schema, name))
             for name in expected.tables:
                 engine.execute(statements.drop(TableName(schema, name)))
+            before_commit()
     except BaseException:
         with suppress(WarehouseError):
             ledgers.show(engine, schema)

@@ -1,6 +1,6 @@
 """A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -10,7 +10,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
+from ddb_assets.warehouse.protocol import PLAIN, LoadOptions, nothing
 from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams
 from ddb_assets.warehouse.results import (
     Finding,
@@ -113,9 +113,16 @@ class SqlWarehouse(NoOwnStreams, NoColdTier):
         with self._engine.transaction():
             return holdings(self._engine, self.schema, root, views)
 
-    def forget(self, root: str, expected: Holdings, views: str = "", patience: float = 0.0) -> None:
+    def forget(
+        self,
+        root: str,
+        expected: Holdings,
+        views: str = "",
+        patience: float = 0.0,
+        before_commit: Callable[[], None] = nothing,
+    ) -> None:
         """Drops the tables in one transaction that holds the lock of loads."""
-        forget(self._engine, self.schema, root, views, expected, patience)
+        forget(self._engine, self.schema, root, views, expected, patience, before_commit)
 
     def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
         """Tries COPY, loads and the lock in a schema of its own."""

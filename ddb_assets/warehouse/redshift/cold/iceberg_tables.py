@@ -16,7 +16,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.flatten.arrow_types import arrow_type
 from ddb_assets.iceberg.catalog import location_of, translated
 from ddb_assets.iceberg.errors import IcebergError
-from ddb_assets.iceberg.properties import FEW_METADATA_FILES, PREFIX, STATED, check_version
+from ddb_assets.iceberg.properties import COLD_OWNER, FEW_METADATA_FILES, PREFIX, STATED, check_version
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.warehouse.bookkeeping import MOVE
 from ddb_assets.warehouse.sql.cold import Field
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import FileScanTask, Table
 
-OWNER = f"{PREFIX}cold-rows-of"
-"""The table property with the table of the warehouse that the cold rows are of."""
 MOVE_PROPERTY = f"{PREFIX}move"
 """The snapshot property with the number of the move."""
 _MOVE_DOC = "the move that made the row cold"
@@ -53,7 +51,7 @@ def provide(
     with translated(f"the Iceberg table {name} in {url}"):
         if not catalog.table_exists(identifier):
             made = [Field(column, column, kind) for column, kind in types.items()]
-            properties = {OWNER: owner, **STATED, **FEW_METADATA_FILES}
+            properties = {COLD_OWNER: owner, **STATED, **FEW_METADATA_FILES}
             schema = pa.schema([*map(_arrow, made), pa.field(MOVE, pa.int64(), metadata={b"doc": _MOVE_DOC.encode()})])
             table = catalog.create_table(identifier, schema, location=location_of(url, name), properties=properties)
             return table, tuple(made)
@@ -75,7 +73,7 @@ def find(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table":
     with translated(f"the Iceberg table {name} in {url}"):
         table = catalog.load_table((url.namespace, name))
     # guard: Iceberg tables of others
-    if table.properties.get(OWNER) != owner:
+    if table.properties.get(COLD_OWNER) != owner:
         raise IcebergError(
             f"{url.namespace}.{name} in {url} is not the table of the cold rows of {owner}: drop it or rename it, or name "
             "another catalog or namespace"
