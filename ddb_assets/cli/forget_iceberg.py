@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddb_assets.aws.storage import Storage, join
 from ddb_assets.changes.names import changes_name
 from ddb_assets.changes.tables import CHILD, RELATION, TABLE_ARN
 from ddb_assets.errors import DdbAssetsError
@@ -33,32 +34,44 @@ class Left:
     url: str
     tables: dict[str, int]
 
-    def drop(self, names: Collection[str], aws: "AWS | None") -> None:
-        """Drops these with their files. One that is not there any more is no error."""
+    def drop(self, names: Collection[str], aws: "AWS") -> None:
+        """Drops these with their files. One that is not there any more is no error.
+
+        The data goes first, while the catalog still knows the table, so what is interrupted can be done again.
+        """
         if not names:
             return
-        from pyiceberg.exceptions import NoSuchTableError
-
         parsed = CatalogUrl.parse(self.url)
-        with open_catalog(parsed, aws) as catalog:
+        storage = aws.storage() if parsed.needs_aws else Storage()
+        with open_catalog(parsed, aws, make=False) as catalog:
             for name in self.tables:
                 if name in names:
                     with translated(f"{name} in {parsed} cannot be dropped"):
-                        try:
-                            catalog.purge_table((parsed.namespace, name))
-                        except NoSuchTableError:
-                            continue
+                        _drop(catalog, parsed, name, storage)
 
 
-def left(url: str, name: str, cold: Mapping[str, str], declared: Collection[str], aws: "AWS | None") -> Left:
+def left(url: str, name: str, cold: Mapping[str, str], declared: Collection[str], aws: "AWS") -> Left:
     """Those of the table of this name; `cold` has the tables of cold rows with the name by which the warehouse owns them.
 
     Raises NotOursError for a table that is, or may be, somebody else's.
     """
     parsed = CatalogUrl.parse(url)
-    with open_catalog(parsed, aws) as catalog, translated(f"the tables in {parsed} cannot be read"):
+    with open_catalog(parsed, aws, make=False) as catalog, translated(f"the tables in {parsed} cannot be read"):
         found = [*_changes(catalog, parsed, name, declared), *_cold(catalog, parsed, cold)]
         return Left(url, {table.name()[-1]: _rows(table) for table in found})
+
+
+def _drop(catalog: "Catalog", url: CatalogUrl, name: str, storage: Storage) -> None:
+    table = _loaded(catalog, url, name)
+    if table is None:
+        return
+    if url.kind in {"rest", "s3tables"}:
+        catalog.purge_table(table.name())
+        return
+    for folder in ("data", "metadata"):
+        if folder == "metadata":
+            catalog.drop_table(table.name())
+        storage.delete(entry.uri for entry in storage.list(join(table.location(), folder)))
 
 
 def _changes(catalog: "Catalog", url: CatalogUrl, name: str, declared: Collection[str]) -> Iterator["Table"]:

@@ -31,17 +31,19 @@ EXTRA = "pip install 'ddb-assets[iceberg]'"
 
 
 @contextmanager
-def open_catalog(url: CatalogUrl | str, aws: "AWS | None" = None) -> Iterator["Catalog"]:
-    """The catalog, whose namespace exists; closed at the end. `aws` has credentials and endpoint, by default boto3's own.
+def open_catalog(url: CatalogUrl | str, aws: "AWS | None" = None, *, make: bool = True) -> Iterator["Catalog"]:
+    """The catalog, closed at the end. `aws` has credentials and endpoint, by default boto3's own.
 
-    Raises IcebergError when it cannot be opened, or when the extra is not installed.
+    The namespace is made if it does not exist; without `make` it may not exist, and then it has no tables. Raises IcebergError
+    when it cannot be opened, or when the extra is not installed.
     """
     parsed = CatalogUrl.parse(url) if isinstance(url, str) else url
     with ExitStack() as stack:
         with translated(f"the catalog {parsed} cannot be opened"):
             found = _opened(parsed, aws)
             stack.callback(found.close)
-            found.create_namespace_if_not_exists(parsed.namespace, _namespace_properties(parsed))
+            if make:
+                found.create_namespace_if_not_exists(parsed.namespace, _namespace_properties(parsed))
         yield found
 
 

@@ -1,11 +1,12 @@
-"""The rights to the Iceberg tables of changes: their files, and the catalog that knows them.
+"""The rights to Iceberg tables of changes and of cold rows: their files, and the catalog that knows them.
 
 Facts: AWS Glue Developer Guide, "Specifying AWS Glue resource ARNs": an action on a table needs its catalog and database too.
+Redshift Database Developer Guide, UNLOAD and "IAM policies for Amazon Redshift Spectrum".
 """
 
 from collections.abc import Iterator
 
-from ddb_assets.infrastructure.arns import ARN, HERE, literal
+from ddb_assets.infrastructure.arns import ARN, HERE, bucket_at, literal
 from ddb_assets.infrastructure.lake_rights import reads, reads_at, writes_at
 from ddb_assets.infrastructure.statement import Statement, allow
 from ddb_assets.infrastructure.wanted import Catalog, Wanted
@@ -44,6 +45,51 @@ def looked_up(wanted: Wanted) -> Iterator[Statement]:
         bucket = literal(catalog.bucket)
         yield allow("s3tables: GetTableBucket CreateNamespace GetNamespace", bucket)
         yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData", f"{bucket}/table/*")
+
+
+def moved(wanted: Wanted) -> Iterator[Statement]:
+    """Reading what Redshift has unloaded, appending it to the tables of cold rows, and the upkeep of these."""
+    catalog = wanted.catalog
+    if catalog and catalog.kind == "glue":
+        yield from writes_at(wanted, f"{catalog.location}/", FILES)
+        yield from writes_at(wanted, _unload(wanted, catalog), "DeleteObject")
+        yield from _glue(catalog)
+
+
+def unloaded(wanted: Wanted) -> Iterator[Statement]:
+    """Of Redshift's own role: unloading rows, and reading the tables of cold rows by an external schema."""
+    catalog = wanted.catalog
+    if catalog and catalog.kind == "glue":
+        yield from writes_at(wanted, _unload(wanted, catalog), "PutObject")
+        yield from reads_at(wanted, f"{catalog.location}/")
+        for place in (catalog.location, _unload(wanted, catalog)):
+            yield allow("s3: GetBucketLocation", str(bucket_at(place)))
+        database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+        yield allow("glue: GetDatabase", *database)
+        yield allow(
+            "glue: GetTable GetTables GetPartitions", *database, glue_arn(catalog, f"table/{catalog.namespace}/*")
+        )
+
+
+def dropped(wanted: Wanted) -> Iterator[Statement]:
+    """Looking for the tables of changes and of cold rows, and dropping them with their files."""
+    catalog = wanted.catalog
+    if catalog is None or catalog.kind == "rest":
+        return
+    yield from writes_at(wanted, catalog.location and f"{catalog.location}/", "DeleteObject")
+    if catalog.kind == "glue":
+        database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+        yield allow("glue: GetTable DeleteTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
+    if catalog.kind == "s3tables":
+        bucket = literal(catalog.bucket)
+        yield allow("s3tables: GetTableBucket", bucket)
+        yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData DeleteTable", f"{bucket}/table/*")
+
+
+def _unload(wanted: Wanted, catalog: Catalog) -> str:
+    """Where the files of UNLOAD lie for a moment."""
+    base = (wanted.login.staging if wanted.login else "") or catalog.location
+    return f"{base.rstrip('/')}/_ddb_unload/"
 
 
 def glue_arn(catalog: Catalog, place: str) -> str:

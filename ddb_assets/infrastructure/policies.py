@@ -15,7 +15,7 @@ from ddb_assets.infrastructure.arns import (
     stream_arn,
     table_arn,
 )
-from ddb_assets.infrastructure.catalog_rights import appended, looked_up
+from ddb_assets.infrastructure.catalog_rights import appended, dropped, looked_up, moved, unloaded
 from ddb_assets.infrastructure.job_rights import JOB, runs_jobs, works
 from ddb_assets.infrastructure.lake_rights import creates, key_arn, reads, reads_exports, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
@@ -91,6 +91,13 @@ def _load(wanted: Wanted) -> Iterator[Statement]:
 def _changes(wanted: Wanted) -> Iterator[Statement]:
     if wanted.changes:
         yield from appended(wanted)
+
+
+def _cold(wanted: Wanted) -> Iterator[Statement]:
+    """Moving old rows to Iceberg tables, and the upkeep of these."""
+    if wanted.retained and wanted.in_redshift:
+        yield from moved(wanted)
+        yield from _login(wanted)
 
 
 def _stream(wanted: Wanted) -> Iterator[Statement]:
@@ -170,7 +177,7 @@ def _alerts(wanted: Wanted) -> Iterator[Statement]:
 
 
 def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
-    """COPY from the lake, and the streams that Redshift reads itself."""
+    """COPY from the lake, the streams that Redshift reads itself, and the cold tier."""
     if not wanted.in_redshift:
         return
     yield from reads(wanted, "parquet", CHECK)
@@ -184,6 +191,8 @@ def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
                 stream_arn(table.stream),
             )
             yield allow("kinesis: ListStreams", ANY)
+    if wanted.retained:
+        yield from unloaded(wanted)
 
 
 def _new_table(wanted: Wanted) -> Iterator[Statement]:
@@ -213,6 +222,7 @@ def _forget(wanted: Wanted) -> Iterator[Statement]:
         folders = ("parquet", "schemas", "receipts")
         places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders]
         yield allow("s3: DeleteObject", *places)
+        yield from dropped(wanted)
         yield from _login(wanted)
 
 
@@ -239,6 +249,7 @@ _STAGES: Mapping[str, Rights] = {
     "flatten": _flatten,
     "load": _load,
     "changes": _changes,
+    "cold": _cold,
     "stream": _stream,
     "scan": _scan,
     "status": _status,

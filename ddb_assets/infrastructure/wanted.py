@@ -194,6 +194,11 @@ class Wanted:
         return tuple(table for table in self.tables if table.source == "scan")
 
     @cached_property
+    def retained(self) -> tuple[Table, ...]:
+        """The tables whose old rows move to Iceberg tables."""
+        return tuple(table for table in self.tables if table.warehouse.retain)
+
+    @cached_property
     def streamed(self) -> tuple[Table, ...]:
         """The tables with a stream of either kind."""
         return tuple(table for table in self.tables if table.stream)

@@ -300,7 +300,7 @@ def test_the_cold_tier_goes_with_its_warehouse(
     with cold_store.table() as table, table.transaction() as change:
         change.set_properties({COLD_OWNER: owner})
 
-    def stopped(left: Left, names: Collection[str], aws: AWS | None) -> None:
+    def stopped(left: Left, names: Collection[str], aws: AWS) -> None:
         drop(left, list(names)[:1], aws)
         raise KeyboardInterrupt
 

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 
 from ddb_assets.cli import main as main_command
 from ddb_assets.contract.table import Table
+from ddb_assets.infrastructure.catalog_rights import unloaded
 from ddb_assets.infrastructure.job_rights import JOB
 from ddb_assets.infrastructure.policies import COPY, DAGSTER, policies
-from ddb_assets.infrastructure.statement import Statement, filled_in
-from ddb_assets.infrastructure.wanted import Lake, Login, Options, Wanted
+from ddb_assets.infrastructure.statement import Statement, filled_in, merged
+from ddb_assets.infrastructure.wanted import Catalog, Lake, Login, Options, Wanted
 from ddb_assets.settings import ICEBERG, KEEP, LAKE, LAKE_FORMAT, METRICS, WAREHOUSE
 
 PLACE = {
@@ -72,6 +73,12 @@ def shown(root: Path) -> dict[Path, Sequence[str]]:
             ),
             _document(_of(JOB, kms_key=KEY, engine={"name": "glue", "mask_secret": "masks"})),
         ],
+        root / "docs/cold-tier.md": [
+            _document([*merged(unloaded(_retaining()))]),
+            _document(
+                [one for one in policies(_retaining())["cold"] if not one.actions[0].startswith("secretsmanager")]
+            ),
+        ],
         root / "docs/scan.md": [_document(_of("scan", "dynamodb", source="scan"))],
         root / "docs/streams.md": [
             _document(_of("stream", "kinesis", "dynamodb", stream="orders-cdc")),
@@ -89,6 +96,13 @@ def _of(
     options = Options(existing_bucket=True, kms_key=kms_key)
     found = policies(Wanted(Lake("my-bucket", "prefix"), [orders], login=login, options=options))[role]
     return [one for one in found if not services or one.actions[0].partition(":")[0] in services]
+
+
+def _retaining() -> Wanted:
+    """A project with a cold tier."""
+    events = Table.model_validate({"table": "Events", "warehouse": {"retain": "400 days by created_at"}})
+    login, catalog = Login(secret="redshift/loader"), Catalog("glue", "lake", "s3://my-bucket/iceberg")
+    return Wanted(Lake("my-bucket"), [events], login=login, catalog=catalog, options=Options(existing_bucket=True))
 
 
 def _document(*parts: list[Statement]) -> str:

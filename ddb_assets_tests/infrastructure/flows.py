@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ YAML = {
     "customers": "DynamoDBTable",
     "products": "DynamoDBTable",
     "events": "DynamoDBTable",
+    "visits": "DynamoDBTable",
     "prices": "DynamoDBImport",
     "new_prices": "DynamoDBImport",
     "bulk_prices": "DynamoDBImport",
@@ -76,6 +77,7 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     },
     "products": {"table": "Products", "keep": "1 day", "stream": {"name": "products-cdc", "tail": "materialized_view"}},
     "events": {"table": "Events", "source": "scan", "keep": "1 day", "engine": "emr_serverless"},
+    "visits": {"table": "Visits", "warehouse": {"retain": "400 days by at"}},
     "prices": {
         "name": "prices",
         "table": "Products",
@@ -231,6 +233,13 @@ def _furnish(sandbox: Sandbox) -> None:
     )
     dynamodb.delete_table(TableName=demo.COPY)
     dynamodb.create_table(TableName=demo.COPY, **BY_BADGE)
+    keys: Any = {
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    }
+    dynamodb.create_table(TableName="Visits", BillingMode="PAY_PER_REQUEST", **keys)
+    dynamodb.put_item(TableName="Visits", Item={"id": {"S": "1"}, "at": {"S": "2001-02-03T04:05:06Z"}})
+    sandbox.enable_recovery("Visits", BEGUN - timedelta(days=2))
     sandbox.enable_recovery("Products", BEGUN - timedelta(days=2))
     sandbox.s3().create_bucket(Bucket="elsewhere")
     sns = boto3.client("sns", endpoint_url=sandbox.endpoint_url, region_name="us-east-1")
@@ -264,7 +273,11 @@ def _redshift(sandbox: Sandbox, recorder: Recorder) -> Iterator[RedshiftServer]:
     with recorder.acting_as("redshift-copy"):
         session = boto3.Session()
         s3, kinesis = session.client("s3", **place), session.client("kinesis", **place)
-    with RedshiftServer(Storage(s3), kinesis=kinesis) as server:
+        keys = session.get_credentials()
+        files = {"s3.access-key-id": keys.access_key, "s3.secret-access-key": keys.secret_key}
+        catalog = sandbox.data_catalog()
+        catalog = replace(catalog, glue=session.client("glue", **place), files={**catalog.files, **files})
+    with RedshiftServer(Storage(s3), kinesis=kinesis, catalog=catalog) as server:
         login = json.dumps({"username": server.user, "password": server.password})
         boto3.client("secretsmanager", **place).create_secret(Name=SECRET, SecretString=login)
         yield server
@@ -314,6 +327,15 @@ def _queue(world: World, window: Window) -> None:
         ticks = Ticks(world.chain, lake=Lake(export_events=url))
         assert ticks.tick().asset_events
         ticks.tick()
+
+
+def cold(world: World) -> None:
+    """Old rows move to Iceberg tables, which are looked after."""
+    world.run("export", "exports/visits_full_export")
+    world.run("flatten", "parquet/visits_full_parquet")
+    world.run("load", "loads/visits_initial_load")
+    world.run("cold", "cold/visits_cold")
+    world.run("cold", "iceberg/visits_upkeep", config={"dry_run": False})
 
 
 def scan(world: World) -> None:
@@ -450,14 +472,16 @@ def _enable(world: World) -> None:
 
 
 def forgotten(world: World) -> None:
-    """What is left of a table that is no longer declared."""
-    shutil.rmtree(world.project / "defs/events")
-    world.call("forget", "forget", "events", "--lake", world.lake, "--project", str(world.project), "--yes")
+    """What is left of tables that are no longer declared, one of them with cold rows."""
+    for name in ("events", "visits"):
+        shutil.rmtree(world.project / "defs" / name)
+        world.call("forget", "forget", name, "--lake", world.lake, "--project", str(world.project), "--yes")
 
 
 FLOWS: Sequence[Callable[[World], None]] = (
     whole,
     windows,
+    cold,
     scan,
     streams,
     statuses,

@@ -39,6 +39,7 @@ NOT_CALLED = {
     "flatten emr-serverless:CancelJobRun": "stops the job of a run that is interrupted",
     "job logs:": "Glue writes the log of a job with the rights of its role",
     "redshift-copy kinesis:": "Redshift's documentation demands it, and the emulator does not need all of it",
+    "redshift-copy glue:": "Redshift's documentation demands it, and the emulator only asks for the table",
     "redshift-copy s3:GetBucketLocation": "Redshift's documentation demands it",
 }
 """Rights that no recorded call needs, by the role and the beginning of the action, and why they are there all the same."""

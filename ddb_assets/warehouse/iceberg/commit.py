@@ -70,6 +70,7 @@ def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
     others = [change for change in changes if change is not ledger and (change.rows or change.shape)]
     rewritten = any(change.rows for change in others)
     if ledger is None or not ledger.rows or not rewritten:
+        # guard: a change of types stops loads that began before
         if ledger and not ledger.rows and rewritten:  # a change of types; no load may have begun before it
             with explained(f"{ledger.held.name} was not changed"):
                 _point(store, ledger.held, _marked(ledger), {})
@@ -79,6 +80,7 @@ def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
                     _write(change, rows, branch=MAIN)
         return
     root = ledger.held.name.name.removeprefix(PREFIX)
+    # guard: the root is shown last
     others.sort(key=lambda change: change.held.name.name == root)  # the root comes last
     staged = []
     for change in others:
@@ -88,6 +90,7 @@ def apply(store: Store, changes: Sequence[Change], rows: Rows) -> None:
             staged.append((change.held, snapshot))
     with explained(f"{ledger.held.name} was not changed"):
         row = _write(ledger, rows, branch=None)
+        # guard: Iceberg tables are what they were
         _check_unchanged(store, [held for held, _ in staged])
         pending = [[held.name.schema, held.name.name, snapshot, held.base] for held, snapshot in staged]
         _point(store, ledger.held, row, {PENDING: json.dumps(pending)})
@@ -130,8 +133,10 @@ def _publish(store: Store, name: TableName, snapshot: int, base: int | None) -> 
         table = store.catalog.load_table((str(name.schema), name.name))
     except NoSuchTableError:
         return  # it has been dropped since
+    # guard: a snapshot becomes current once
     if _has(table, snapshot):
         return
+    # guard: Iceberg tables that another program has changed
     if table.metadata.current_snapshot_id != base:
         raise LoadError(
             f"{name} was changed by another program while a load was being committed, and only loads may do so: set its "
@@ -158,6 +163,7 @@ def _point(store: Store, held: Held, snapshot: int | None, properties: dict[str,
         updates.append(_to(snapshot))
     if held.table is None:
         raise InterruptedLoadError(f"{held.name} is not there")
+    # guard: the commit of the ledger decides
     store.catalog.commit_table(held.table, (AssertRefSnapshotId(ref=MAIN, snapshot_id=held.base),), tuple(updates))
 
 

@@ -133,6 +133,7 @@ class IcebergEngine(DuckDBEngine):
             columns = super().layouts(str(name.schema), [name.name])[name.name].types
             if one.table is None:
                 one.table = self.store.create(name, columns)
+            # guard: columns that a load would lose
             if one.changed and (foreign := self.store.layout(name).foreign):
                 raise LoadError(
                     f"somebody has added columns to {name} that a load would lose, as it writes rows again and has no such "
@@ -275,6 +276,7 @@ class IcebergEngine(DuckDBEngine):
         if held is not None and held.rows is None and not held.changed:
             check_whole(held)
             return held.stored
+        # guard: rows that were not brought count
         return count_by_query(super().fetch, [table])[table.name] + (held.aside if held else 0)
 
     def has_schema(self, schema: str) -> bool:
@@ -319,6 +321,7 @@ class IcebergEngine(DuckDBEngine):
         """Finishes the load that a ledger lists, if it was broken off; returns the ledger."""
         if not is_pending(table):
             return table
+        # guard: a load that was broken off is finished
         finish(self.store, own)
         if self._known:  # some of it was looked at before
             raise InterruptedLoadError(f"a load that was broken off has been finished: {own}")

@@ -40,12 +40,14 @@ class Scope:
         if self.newer_than:
             column, version = self.newer_than
             # a row without a version is not ours, and the load must find it
+            # guard: rows without a version are brought
             return Or(GreaterThan(term=column, value=version), IsNull(term=column))
         return self.replaced
 
     @property
     def replaced(self) -> BooleanExpression:
         """The filter of the files that the transaction's rows take the place of."""
+        # guard: only buckets of the window are written again
         return AlwaysTrue() if self.buckets is None else In(term=BUCKET, literals=set(self.buckets))
 
 

@@ -33,6 +33,7 @@ def fill(connection: "duckdb.DuckDBPyConnection", held: Held, types: Mapping[str
     row = connection.fetchone()
     connection.unregister(_READER)
     held.rows = row[0] if row else 0
+    # guard: rows that a full export replaces unseen
     if held.scope.newer_than and held.rows < held.stored:
         held.changed = True  # the others are deleted
 
@@ -70,6 +71,7 @@ def bucket(columns: Sequence[str], number: int) -> str:
 def check_whole(held: Held) -> None:
     """Raises LoadError for a table with files that say which rows are deleted, which its counts do not know."""
     found = held.table.current_snapshot() if held.table else None
+    # guard: files that say which rows are deleted
     if found and found.summary and int(found.summary["total-delete-files"] or 0):
         raise LoadError(
             f"another program has deleted rows of {held.name} without writing its files again: have that program rewrite its "

@@ -28,11 +28,13 @@ class IcebergWarehouse(NotFollowing, SqlWarehouse):
 
 def _check(report: Report, options: LoadOptions) -> None:
     """Raises LoadError for what needs views."""
+    # guard: views in Iceberg
     if options.tables.views:
         raise LoadError(
             f"the contract of {report.table} names a schema for views (warehouse.views: {options.tables.views}), and not "
             "every catalog of Iceberg has views: take it out"
         )
+    # guard: a history in Iceberg
     if options.history is not None:
         raise LoadError(
             f"the contract of {report.table} has `history`, which is shown by a view, and not every catalog of Iceberg has "
