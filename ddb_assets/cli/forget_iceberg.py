@@ -13,7 +13,7 @@ from ddb_assets.changes.names import changes_name
 from ddb_assets.changes.tables import CHILD, RELATION, TABLE_ARN
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.iceberg.catalog import open_catalog, translated
-from ddb_assets.iceberg.properties import COLD_OWNER
+from ddb_assets.iceberg.properties import COLD_OWNER, check_version
 from ddb_assets.iceberg.url import CatalogUrl
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _changes(catalog: "Catalog", url: CatalogUrl, name: str, declared: Collectio
         raise NotOursError(
             f"{'.'.join(root.name())} in {url} is no table of the changes of {name}: rename it, or drop it yourself"
         )
+    check_version(root.properties, ".".join(root.name()))
     children = (one.removeprefix(CHILD) for one in root.properties if one.startswith(CHILD))
     for child in sorted(children):
         table = _loaded(catalog, url, changes_name(child))
@@ -100,7 +101,7 @@ def _changes(catalog: "Catalog", url: CatalogUrl, name: str, declared: Collectio
 
 
 def _cold(catalog: "Catalog", url: CatalogUrl, cold: Mapping[str, str]) -> Iterator["Table"]:
-    for name, owner in reversed(cold.items()):
+    for name, owner in list(cold.items())[::-1]:
         table = _loaded(catalog, url, name)
         # guard: cold tables of others stay
         if table is not None and table.properties.get(COLD_OWNER) != owner:
@@ -108,6 +109,7 @@ def _cold(catalog: "Catalog", url: CatalogUrl, cold: Mapping[str, str]) -> Itera
                 f"{'.'.join(table.name())} in {url} has no cold rows of this warehouse: rename it, or name another catalog"
             )
         if table is not None:
+            check_version(table.properties, ".".join(table.name()))
             yield table
 
 
@@ -126,4 +128,4 @@ def _loaded(catalog: "Catalog", url: CatalogUrl, name: str) -> "Table | None":
 
 def _rows(table: "Table") -> int:
     found = table.current_snapshot()
-    return int((found.summary or {}).get("total-records") or 0) if found and found.summary else 0
+    return int(found.summary["total-records"] or 0) if found and found.summary else 0

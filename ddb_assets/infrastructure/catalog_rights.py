@@ -6,8 +6,8 @@ Redshift Database Developer Guide, UNLOAD and "IAM policies for Amazon Redshift 
 
 from collections.abc import Iterator
 
-from ddb_assets.infrastructure.arns import ARN, HERE, bucket_at, literal
-from ddb_assets.infrastructure.lake_rights import reads, reads_at, writes_at
+from ddb_assets.infrastructure.arns import ARN, HERE, bucket_arn, bucket_at, literal, objects_at
+from ddb_assets.infrastructure.lake_rights import reads, reads_at, uses_key, writes_at
 from ddb_assets.infrastructure.statement import Statement, allow
 from ddb_assets.infrastructure.wanted import Catalog, Wanted
 
@@ -60,10 +60,13 @@ def unloaded(wanted: Wanted) -> Iterator[Statement]:
     """Of Redshift's own role: unloading rows, and reading the tables of cold rows by an external schema."""
     catalog = wanted.catalog
     if catalog and catalog.kind == "glue":
-        yield from writes_at(wanted, _unload(wanted, catalog), "PutObject")
+        unload = _unload(wanted, catalog)
+        yield allow("s3: PutObject", str(objects_at(unload)))
         yield from reads_at(wanted, f"{catalog.location}/")
-        for place in (catalog.location, _unload(wanted, catalog)):
-            yield allow("s3: GetBucketLocation", str(bucket_at(place)))
+        for bucket in {str(bucket_at(place)): None for place in (catalog.location, unload)}:
+            yield allow("s3: ListBucket GetBucketLocation", bucket)
+        if bucket_at(unload) == bucket_arn(wanted.lake.bucket):
+            yield from uses_key(wanted, "GenerateDataKey Decrypt")
         database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
         yield allow("glue: GetDatabase", *database)
         yield allow(

@@ -95,7 +95,7 @@ def _changes(wanted: Wanted) -> Iterator[Statement]:
 
 def _cold(wanted: Wanted) -> Iterator[Statement]:
     """Moving old rows to Iceberg tables, and the upkeep of these."""
-    if wanted.retained and wanted.in_redshift:
+    if wanted.tiered and wanted.in_redshift:
         yield from moved(wanted)
         yield from _login(wanted)
 
@@ -191,7 +191,7 @@ def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
                 stream_arn(table.stream),
             )
             yield allow("kinesis: ListStreams", ANY)
-    if wanted.retained:
+    if wanted.tiered:
         yield from unloaded(wanted)
 
 

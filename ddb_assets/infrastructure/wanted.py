@@ -194,7 +194,7 @@ class Wanted:
         return tuple(table for table in self.tables if table.source == "scan")
 
     @cached_property
-    def retained(self) -> tuple[Table, ...]:
+    def tiered(self) -> tuple[Table, ...]:
         """The tables whose old rows move to Iceberg tables."""
         return tuple(table for table in self.tables if table.warehouse.retain)
 

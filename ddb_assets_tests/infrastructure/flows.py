@@ -273,8 +273,7 @@ def _redshift(sandbox: Sandbox, recorder: Recorder) -> Iterator[RedshiftServer]:
     with recorder.acting_as("redshift-copy"):
         session = boto3.Session()
         s3, kinesis = session.client("s3", **place), session.client("kinesis", **place)
-        keys = session.get_credentials()
-        files = {"s3.access-key-id": keys.access_key, "s3.secret-access-key": keys.secret_key}
+        files = {f"s3.{name.replace('_', '-')}": value for name, value in AWS().access_keys().items()}
         catalog = sandbox.data_catalog()
         catalog = replace(catalog, glue=session.client("glue", **place), files={**catalog.files, **files})
     with RedshiftServer(Storage(s3), kinesis=kinesis, catalog=catalog) as server:

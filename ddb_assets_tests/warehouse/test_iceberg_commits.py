@@ -14,9 +14,9 @@ from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.support.engines import read, select
 from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conformance.worlds import items
 from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_iceberg import loaded, opened, table, url
-from ddb_assets_tests.warehouse.test_windows import items
 
 __all__ = ["opened"]
 LOCK = TableName("main", "_ddb_tombstones__orders")

@@ -5,6 +5,8 @@ what is left after a crash is found again.
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
+from collections.abc import Callable
+
 from ddb_assets.warehouse.clickhouse import ledger
 from ddb_assets.warehouse.clickhouse.catalog import named, stages, standing, tables
 from ddb_assets.warehouse.clickhouse.known import filled
@@ -39,11 +41,12 @@ def holdings(server: Server, root: str) -> Holdings:
     return Holdings(tables=counted, views=tuple(views))
 
 
-def forget(server: Server, root: str, expected: Holdings, patience: float) -> None:
-    """Drops what was found; nothing if it is no longer the same."""
+def forget(server: Server, root: str, expected: Holdings, patience: float, before: Callable[[], None]) -> None:
+    """Drops what was found, after `before`; nothing if it is no longer the same."""
     with Lock(server, root, patience=patience):
         if holdings(server, root) != expected:
             raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
+        before()
         for name in expected.views:
             server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         for name in stages(server, root):

@@ -1,7 +1,7 @@
 """The warehouse in a database of ClickHouse: loads of exports as in any other, and no streams, history or soft delete."""
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,7 +17,7 @@ from ddb_assets.warehouse.clickhouse.self_test import self_test
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settings import ClickHouseSettings
 from ddb_assets.warehouse.clickhouse.sql import quoted
-from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
+from ddb_assets.warehouse.protocol import PLAIN, LoadOptions, nothing
 from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams, NotFollowing
 from ddb_assets.warehouse.results import Finding, Holdings, Inspection, Load, LoadResult, Recorded
 
@@ -89,9 +89,16 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
         """Reads the ledger and the catalog."""
         return holdings(self.server, root)
 
-    def forget(self, root: str, expected: Holdings, views: str = "", patience: float = 0.0) -> None:  # noqa: ARG002
+    def forget(
+        self,
+        root: str,
+        expected: Holdings,
+        views: str = "",  # noqa: ARG002 -- no contract names views here
+        patience: float = 0.0,
+        before_commit: Callable[[], None] = nothing,
+    ) -> None:
         """Drops the views first and the ledger last, under the lock of loads; each by itself."""
-        forget(self.server, root, expected, patience)
+        forget(self.server, root, expected, patience, before_commit)
 
     def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
         """Loads a small table, changes it, and drops it."""
