@@ -78,13 +78,13 @@ class _Table:
         for again in plan.parquet:
             flatten_again(self._aws, self._lake, self._table, again.left, note, again.folder)
         results = load_again(self._aws, self._lake, self._address, self._table, plan.rebuild, note)
-        told = 0
+        reported = 0
         if plan.dagster and not isinstance(self._dagster, Silent):
             from ddb_assets.recovery.facts import tell
 
-            told = tell(self._dagster, self._aws, self._lake, self._address, self._table)
+            reported = tell(self._dagster, self._aws, self._lake, self._address, self._table)
         left = [finding.document() for finding in self._look().findings]
-        return {"loads": sum(result.applied for result in results), "told": told, "findings": left}
+        return {"loads": sum(result.applied for result in results), "reported": reported, "findings": left}
 
 
 def _print(done: list[dict[str, Any]], *, apply: bool) -> None:

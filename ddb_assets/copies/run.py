@@ -134,7 +134,7 @@ def run_copy(
     """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file; `storage` is for one on S3.
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. `on_resumed`
-    is told what became of an earlier run that was not finished; `restart` forgets it. A copy from an earlier state is always
+    gets what became of an earlier run that was not finished; `restart` forgets it. A copy from an earlier state is always
     compared. `budget` is shared with other copies. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
     verify = config.verify if opened.restore is None else config.verify or SAMPLE

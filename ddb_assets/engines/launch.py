@@ -21,7 +21,7 @@ from ddb_assets.engines.errors import EngineBusyError, EngineError
 from ddb_assets.engines.glue import GlueJobs
 from ddb_assets.engines.messages import LocalMessages, S3Messages
 from ddb_assets.engines.requests import emr_request, glue_request, spark_command
-from ddb_assets.jobs.arguments import Told
+from ddb_assets.jobs.arguments import Reported
 from ddb_assets.settings import ROLE
 from ddb_assets.spark.job import FlattenJob
 from ddb_assets.spark_home import python_of, spark_submit
@@ -33,9 +33,9 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that has ended well: what it told, and what Dagster shows of it."""
+    """A job that has ended well: what it reported, and what Dagster shows of it."""
 
-    told: Told
+    reported: Reported
     facts: Mapping[str, Any]
 
 
@@ -54,14 +54,14 @@ def launch(context: dg.AssetExecutionContext, engine: Remote, aws: AWS, job: Fla
         else:
             facts = _on_spark(context, engine, aws, job, reader)
     except EngineError as error:
-        told = reader.told
-        if not (told.failure or told.files):
+        reported = reader.reported
+        if not (reported.failure or reported.files):
             raise
-        retryable = told.retryable if told.failure else isinstance(error, EngineBusyError)
+        retryable = reported.retryable if reported.failure else isinstance(error, EngineBusyError)
         kind = EngineBusyError if retryable else EngineError
-        read = f"; it had read {told.files:,} files in pass {told.passes}" if told.files else ""
-        raise kind(f"{told.failure} ({error}{read})" if told.failure else f"{error}{read}") from error
-    return Ended(reader.told, facts)
+        read = f"; it had read {reported.files:,} files in pass {reported.passes}" if reported.files else ""
+        raise kind(f"{reported.failure} ({error}{read})" if reported.failure else f"{error}{read}") from error
+    return Ended(reader.reported, facts)
 
 
 def _on_glue(

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_aws.pipes import PipesS3MessageReader
 
 from ddb_assets.aws.storage import split_s3
-from ddb_assets.jobs.arguments import Told, told
+from ddb_assets.jobs.arguments import Reported, reported
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,9 +46,9 @@ class S3Messages(PipesS3MessageReader):
             yield params
 
     @property
-    def told(self) -> Told:
+    def reported(self) -> Reported:
         """What has arrived."""
-        return told(self._handler.get_custom_messages()) if self._handler else Told()
+        return reported(self._handler.get_custom_messages()) if self._handler else Reported()
 
 
 class LocalMessages(dg.PipesTempFileMessageReader):
@@ -66,6 +66,6 @@ class LocalMessages(dg.PipesTempFileMessageReader):
             yield params
 
     @property
-    def told(self) -> Told:
+    def reported(self) -> Reported:
         """What has arrived."""
-        return told(self._handler.get_custom_messages()) if self._handler else Told()
+        return reported(self._handler.get_custom_messages()) if self._handler else Reported()

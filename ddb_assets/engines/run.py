@@ -1,6 +1,6 @@
 """Flattens an export by a job on an engine.
 
-A job writes parts. Nothing of them counts before this side has checked that the job told its result, that the result is the
+A job writes parts. Nothing of them counts before this side has checked that the job reported its result, that the result is the
 one that it wrote, and that every file of it is there as it was written (`spark/publish.py`).
 """
 
@@ -18,7 +18,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export
 from ddb_assets.flatten.assets import FlattenedBy
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.jobs.arguments import Told
+from ddb_assets.jobs.arguments import Reported
 from ddb_assets.resources.lake import Lake
 from ddb_assets.spark.job import FlattenJob, JobResult, read_document
 from ddb_assets.spark.publish import abandon, prepare, publish
@@ -29,7 +29,7 @@ def flatten_by_job(
 ) -> FlattenedBy:
     """Flattens by a job, and publishes what it wrote.
 
-    Raises EngineError for a job that failed or told no result, JobError for a result that does not add up. Then nothing is
+    Raises EngineError for a job that failed or reported no result, JobError for a result that does not add up. Then nothing is
     published, and what the job wrote is deleted. When the run is interrupted, its job is stopped, and the step fails for good:
     Dagster would try it again otherwise, and start another job. The stopped job may still write for a moment: the next run
     deletes that.
@@ -51,7 +51,7 @@ def flatten_by_job(
     messages = lake.messages_uri(table, job.id)
     try:
         ended = launch(context, table.engine, aws, job, messages)
-        result = check_told(ended.told, storage, job)
+        result = check_reported(ended.reported, storage, job)
         flattened = publish(storage, job, schemas)
     except dg.DagsterExecutionInterruptedError as error:
         raise dg.Failure(f"the run was interrupted, so its job {job.id} was stopped", allow_retries=False) from error
@@ -69,25 +69,25 @@ def flatten_by_job(
     return FlattenedBy(flattened, facts)
 
 
-def check_told(told: Told, storage: Storage, job: FlattenJob) -> JobResult:
+def check_reported(reported: Reported, storage: Storage, job: FlattenJob) -> JobResult:
     """The result of a job that has ended.
 
-    Raises EngineError unless the job told exactly what it wrote: Pipes alone takes silence for success.
+    Raises EngineError unless the job reported exactly what it wrote: Pipes alone takes silence for success.
     """
-    # guard: a job tells its result
-    if not told.results:
+    # guard: a job reports its result
+    if not reported.results:
         raise EngineError(
-            f"the job {job.id} has ended as if all were well, but it told no result, so nothing was published: look at its log "
-            "(the script must be that of ddb-assets, and the role of the job must be allowed to write below the lake's jobs/)"
+            f"the job {job.id} has ended as if all were well, but it reported no result, so nothing was published: look at its "
+            "log (the script must be that of ddb-assets, and the job's role must be allowed to write below the lake's jobs/)"
         )
     try:
         result = read_document(storage, job.result_uri, JobResult)
     except MissingFileError:
         result = None
-    # guard: a job wrote what it told
-    if result is None or told.results != (result.summary,):
+    # guard: a job wrote what it reported
+    if result is None or reported.results != (result.summary,):
         raise EngineError(
-            f"the job {job.id} told other results than {job.result_uri} has, so nothing was published: run this again "
-            f"(told: {told.results})"
+            f"the job {job.id} reported other results than {job.result_uri} has, so nothing was published: run this again "
+            f"(reported: {reported.results})"
         )
     return result

@@ -112,7 +112,7 @@ def _topic_policy(wanted: Wanted) -> dict[str, Any]:
 
 
 def _budget(wanted: Wanted) -> dict[str, Any]:
-    def told(kind: str, percent: int) -> dict[str, Any]:
+    def notice(kind: str, percent: int) -> dict[str, Any]:
         return {
             "Notification": {
                 "NotificationType": kind,
@@ -130,5 +130,5 @@ def _budget(wanted: Wanted) -> dict[str, Any]:
             "TimeUnit": "MONTHLY",
             "BudgetLimit": {"Amount": ref(LIMIT), "Unit": "USD"},
         },
-        "NotificationsWithSubscribers": [told("ACTUAL", 80), told("FORECASTED", 100)],
+        "NotificationsWithSubscribers": [notice("ACTUAL", 80), notice("FORECASTED", 100)],
     }

@@ -1,4 +1,4 @@
-"""What the script of a job is told by its arguments, and what it tells Dagster by messages: both sides use these names. Pure.
+"""What the script of a job gets by its arguments, and what it reports to Dagster by messages: both sides use these names. Pure.
 
 The arguments have our name in front. Glue gives a script also its own ones, such as `--job-bookmark-option`.
 """
@@ -38,8 +38,8 @@ def failure_message(error: DdbAssetsError) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a job has told: the summaries of its results, the message of its failure, and how many files its last pass read."""
+class Reported:
+    """A job's reports: summaries of results, the message of its failure, and how many files its last pass read."""
 
     results: tuple[dict[str, Any], ...] = ()
     failure: str = ""
@@ -48,7 +48,7 @@ class Told:
     files: int = 0
 
 
-def told(messages: "tuple[Any, ...] | list[Any]") -> Told:
+def reported(messages: "tuple[Any, ...] | list[Any]") -> Reported:
     """What these messages say. Others may have sent messages, too."""
     ours = [message for message in messages if isinstance(message, dict) and KIND in message]
     failures = [message for message in ours if message[KIND] == FAILURE]
@@ -57,7 +57,7 @@ def told(messages: "tuple[Any, ...] | list[Any]") -> Told:
         if message[KIND] == FILES:
             read.setdefault(message["pass"], set()).update(file["number"] for file in message["files"])
     last = max(read, default=0)
-    return Told(
+    return Reported(
         tuple(message["summary"] for message in ours if message[KIND] == RESULT),
         str(failures[-1]["message"]) if failures else "",
         bool(failures and failures[-1]["retryable"]),

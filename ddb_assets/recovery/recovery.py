@@ -30,7 +30,7 @@ class RecoveryError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class Recovery:
-    """What is done for a table: the schema document that is stored, the loads, and whether Dagster is told of them.
+    """What is done for a table: the schema document that is stored, the loads, and whether they are reported to Dagster.
 
     `parquet` are exports that are loaded, and are only flattened again, because their Parquet is lost.
     """

@@ -167,7 +167,7 @@ def _summary(operation: BulkPut) -> Answer:
 def _description(operation: BulkPut) -> Answer:
     """The BulkOperationDescription in its present state, without empty fields."""
     request, table = operation.request, operation.table
-    told = operation.failure if operation.status in ("FAILED", "CANCELLED") else None
+    failure = operation.failure if operation.status in ("FAILED", "CANCELLED") else None
     fields = {
         **_summary(operation),
         "TableDetails": [{"TableName": table.table_arn, "TableId": table.table_id}],
@@ -185,8 +185,8 @@ def _description(operation: BulkPut) -> Answer:
             }
         ],
         "FailedItemCount": operation.failed,
-        "FailureCode": told[0] if told else None,
-        "FailureMessage": told[1] if told else None,
+        "FailureCode": failure[0] if failure else None,
+        "FailureMessage": failure[1] if failure else None,
         "MaxWriteRequestUnits": request.get("MaxWriteRequestUnits"),
         "PerformanceTier": request.get("PerformanceTier", "STANDARD"),
     }

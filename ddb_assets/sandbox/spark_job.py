@@ -133,5 +133,5 @@ def _kill_group(group: int) -> None:
 def _reason(code: int, printed: bytes) -> str:
     """The last line of the driver's Python error, which Spark prints to standard output; else how the process ended."""
     lines = [line for line in printed.decode(errors="replace").splitlines() if line and not line[0].isspace()]
-    told = next((line for line in reversed(lines) if line.partition(":")[0].endswith(("Error", "Exception"))), "")
-    return told or (f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}")
+    said = next((line for line in reversed(lines) if line.partition(":")[0].endswith(("Error", "Exception"))), "")
+    return said or (f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}")

@@ -14,7 +14,7 @@ from ddb_assets.windows.coverage import missing, too_short
 RECORDED = timedelta(minutes=10)
 """How long after a commit its run may still have to tell Dagster."""
 BROKEN: frozenset[Code] = frozenset({"warehouse_restored", "table_recreated", "history_gone", "recovery_off"})
-"""Causes of missing windows, which are not told again."""
+"""Causes of missing windows, which are not named again."""
 
 
 def dynamodb_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -> Iterator[Finding]:
@@ -98,9 +98,9 @@ def dagster_findings(table: Table, seen: Pictures, warehouse: WarehouseSays) -> 
 
 
 def window_findings(
-    table: Table, seen: Pictures, warehouse: WarehouseSays, told: Collection[Code]
+    table: Table, seen: Pictures, warehouse: WarehouseSays, found: Collection[Code]
 ) -> Iterator[Finding]:
-    """What should be loaded by now and is not. `told` are the codes that were found before."""
+    """What should be loaded by now and is not. `found` are the codes that were found before."""
     where = f"warehouse {warehouse.place}"
     coverage, length = warehouse.coverage, table.windows.length
     if coverage is None or not table.full_stages:
@@ -124,7 +124,7 @@ def window_findings(
             remedies.load_in_full(table),
         )
     keys = sorted({key for key, _ in missing(table.windows, coverage, late)})
-    if keys and BROKEN.isdisjoint(told):
+    if keys and BROKEN.isdisjoint(found):
         yield Finding(
             "windows_missing",
             f"{len(keys)} windows that ended more than {LOAD_MAY_TAKE['upsert']} ago are not loaded, the first is {keys[0]}"

@@ -159,12 +159,13 @@ def _restored(table: Table, seen: Pictures, warehouse: WarehouseSays, where: str
         return
     more = seen.lake.more_lost if isinstance(seen.lake, LakeSays) else 0
     newest = max((load.loaded_at for load in warehouse.loads if load.loaded_at), default=None)
-    told = "receipts in the lake" if receipts else "Dagster's event log"
+    witness = "receipts in the lake" if receipts else "Dagster's event log"
     yield Finding(
         "warehouse_restored",
-        f"{len(lost)}{f' and {more} more' if more else ''} loads were committed, as {told} say, and the ledger does not have "
-        f"them: {next(iter(lost.values()))}. The ledger ends with load {warehouse.newest.sequence if warehouse.newest else 0}"
-        f"{f' of {said(newest)}' if newest else ''}, so an earlier state of the warehouse was restored",
+        f"{len(lost)}{f' and {more} more' if more else ''} loads were committed, as {witness} say, and the ledger does not "
+        f"have them: {next(iter(lost.values()))}. The ledger ends with load "
+        f"{warehouse.newest.sequence if warehouse.newest else 0}{f' of {said(newest)}' if newest else ''}, so an earlier "
+        "state of the warehouse was restored",
         where,
         remedies.recover(table),
     )

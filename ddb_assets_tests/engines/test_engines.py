@@ -111,10 +111,10 @@ def check_same(world: World, expected: Any, result: Any, engine: str) -> None:
     assert any("application local-" in text for text in logged)  # what the driver says
     assert engine == "spark" or any(text.startswith("Spark's own log of the job is in ") for text in logged)
     check_files(world)
-    check_told_files(world, root)
+    check_reported_files(world, root)
 
 
-def check_told_files(world: World, root: Any) -> None:
+def check_reported_files(world: World, root: Any) -> None:
     """Dagster shows what each data file gave, and where the list of all files is."""
     files = [json.loads(line) for line in world.storage.read(root["files"].value).splitlines()]
     assert [file["number"] for file in files] == list(range(root["data_files"].value))
@@ -124,7 +124,7 @@ def check_told_files(world: World, root: Any) -> None:
     assert root["task_seconds"].value == pytest.approx(sum(file["seconds"] for file in files), abs=0.1)
     (slowest,) = [file["name"] for file in files if file["seconds"] == max(one["seconds"] for one in files)][:1]
     assert slowest in root["slowest_files"].value
-    assert (world.told[-1].files, world.told[-1].passes) == (len(files), root["passes"].value)
+    assert (world.reported[-1].files, world.reported[-1].passes) == (len(files), root["passes"].value)
 
 
 def kernel_of(world: World, result: Any) -> str:
@@ -165,7 +165,7 @@ def test_spark_makes_the_same_tables_of_a_scan_as_one_process(world: World) -> N
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        (SILENT, "has ended as if all were well, but it told no result, so nothing was published"),
+        (SILENT, "has ended as if all were well, but it reported no result, so nothing was published"),
         (CUTS_A_PART, "bytes"),
         (
             "raise RuntimeError('no such luck')\n",

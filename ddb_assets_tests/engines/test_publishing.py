@@ -16,7 +16,7 @@ from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.jobs.arguments import Told
+from ddb_assets.jobs.arguments import Reported
 from ddb_assets.resources.lake import Lake
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets.spark.file_task import FileRow, Pass
@@ -60,7 +60,7 @@ def run(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             return (one.row(bucket.storage, numbered, SECRET.encode()) for numbered in enumerate(export.files))
 
         result = run_passes(bucket.storage, job, SECRET.encode(), run_pass)
-        return Ended(Told((result.summary,)), {})
+        return Ended(Reported((result.summary,)), {})
 
     monkeypatch.setattr("ddb_assets.engines.run.launch", launch)
     context: Any = SimpleNamespace(log=SimpleNamespace(warning=said.append))

@@ -14,9 +14,9 @@ import pytest
 from ddb_assets.contract.engine import EmrServerlessEngine, GlueEngine, SparkEngine
 from ddb_assets.engines.errors import EngineError
 from ddb_assets.engines.requests import SCRIPT, emr_request, glue_request, spark_command
-from ddb_assets.engines.run import check_told
+from ddb_assets.engines.run import check_reported
 from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.jobs.arguments import Told, failure_message, result_message, told
+from ddb_assets.jobs.arguments import Reported, failure_message, reported, result_message
 from ddb_assets.jobs.told_files import FileTeller
 from ddb_assets.settings import EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE, MASK_SECRET, SettingError
 from ddb_assets.spark.file_facts import FileFacts
@@ -128,12 +128,12 @@ def test_spark_submit_gets_the_script_of_this_installation() -> None:
 def test_messages_come_back_and_those_of_others_are_left_out() -> None:
     messages: list[Any] = ["text", {"other": 1}, result_message({"items": 3}), failure_message(DdbAssetsError("why"))]
     sent = json.loads(json.dumps(messages))
-    assert told(sent) == Told(({"items": 3},), "why", retryable=False)
-    assert told([failure_message(RetryableError("later"))]) == Told((), "later", retryable=True)
-    assert told([]) == Told()
+    assert reported(sent) == Reported(({"items": 3},), "why", retryable=False)
+    assert reported([failure_message(RetryableError("later"))]) == Reported((), "later", retryable=True)
+    assert reported([]) == Reported()
 
 
-def test_ten_thousand_files_are_told_in_few_messages_and_fewer_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_thousand_files_are_reported_in_few_messages_and_fewer_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two passes of twenty seconds; some files arrive twice, because their tasks ran twice."""
     said: list[str] = []
     messages: list[dict[str, Any]] = []
@@ -152,8 +152,8 @@ def test_ten_thousand_files_are_told_in_few_messages_and_fewer_lines(monkeypatch
     assert {len(message["files"]) <= 1000 for message in messages} == {True}
     assert len(json.dumps(messages)) < 4e6
     assert said == ["pass 2: 5,020 of 10,000 files, 50,200 items read, 5,010 a second"]
-    assert (told(messages).passes, told(messages).files) == (2, 10_000)
-    assert told(messages[:5]) == Told(passes=1, files=5000)
+    assert (reported(messages).passes, reported(messages).files) == (2, 10_000)
+    assert reported(messages[:5]) == Reported(passes=1, files=5000)
 
 
 def facts(number: int) -> FileFacts:
@@ -171,19 +171,19 @@ def facts(number: int) -> FileFacts:
     )
 
 
-def test_a_job_that_told_nothing_or_something_else_is_not_believed(tmp_path: Path) -> None:
+def test_a_job_that_reported_nothing_or_something_else_is_not_believed(tmp_path: Path) -> None:
     jobs = Jobs(None, tmp_path / "work")
     job = jobs.prepared(hard_export(tmp_path / "work"))
     summary = json.loads(json.dumps(jobs.run(job).summary))
-    check_told(Told((summary,)), STORAGE, job)
-    with pytest.raises(EngineError, match="as if all were well, but it told no result, so nothing was published"):
-        check_told(Told(), STORAGE, job)
+    check_reported(Reported((summary,)), STORAGE, job)
+    with pytest.raises(EngineError, match="as if all were well, but it reported no result, so nothing was published"):
+        check_reported(Reported(), STORAGE, job)
     for results in (({**summary, "items": 1},), (summary, summary)):
-        with pytest.raises(EngineError, match="told other results than"):
-            check_told(Told(results), STORAGE, job)
+        with pytest.raises(EngineError, match="reported other results than"):
+            check_reported(Reported(results), STORAGE, job)
     STORAGE.delete([job.result_uri])
-    with pytest.raises(EngineError, match="told other results than"):
-        check_told(Told((summary,)), STORAGE, job)
+    with pytest.raises(EngineError, match="reported other results than"):
+        check_reported(Reported((summary,)), STORAGE, job)
 
 
 def test_definitions_load_without_the_packages_of_engines() -> None:

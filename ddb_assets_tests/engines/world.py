@@ -24,11 +24,11 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table
 from ddb_assets.engines.flattening import flattening_of
 from ddb_assets.engines.requests import SCRIPT
-from ddb_assets.engines.run import check_told
+from ddb_assets.engines.run import check_reported
 from ddb_assets.exports.assets import full_export_asset
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.flatten.output import read_report
-from ddb_assets.jobs.arguments import Told
+from ddb_assets.jobs.arguments import Reported
 from ddb_assets.jobs.bundle_files import EMR_PACKAGES
 from ddb_assets.jobs.bundle_files import SCRIPT as SCRIPT_NAME
 from ddb_assets.resources.shared import RESOURCES
@@ -51,8 +51,8 @@ class World:
     lake: str
     application: str
     export: str = ""
-    told: list[Told] = field(default_factory=list)
-    """What the jobs told that ended well."""
+    reported: list[Reported] = field(default_factory=list)
+    """What the jobs reported that ended well."""
 
     @property
     def bucket(self) -> str:
@@ -71,12 +71,12 @@ class World:
         """Materializes the Parquet by this engine."""
         table = self.contract(engine, **more)
 
-        def check(told: Told, *arguments: Any) -> JobResult:
-            self.told.append(told)
-            return check_told(told, *arguments)
+        def check(reported: Reported, *arguments: Any) -> JobResult:
+            self.reported.append(reported)
+            return check_reported(reported, *arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ddb_assets.engines.run.check_told", check)
+            patch.setattr("ddb_assets.engines.run.check_reported", check)
             return self._flatten(table)
 
     def _flatten(self, table: Table) -> dg.ExecuteInProcessResult:

@@ -246,7 +246,7 @@ def test_other_code_than_that_of_dagsters_side_is_refused(ended: Ended, monkeypa
         run_passes(STORAGE, old, SECRET, run_pass)
 
 
-def test_code_is_told_apart_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "ddb_assets"
     shutil.copytree(ddb_assets.__path__[0], copy, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     monkeypatch.setattr(ddb_assets, "__path__", [str(copy)])

@@ -91,7 +91,7 @@ def test_it_asks_dagster_where_there_is_a_home(
     assert [one["code"] for one in orders["findings"]] == ["dagster_lost"]
     assert "tell Dagster" in call("recover", *ORDERS).output
     (done,) = answer("recover", *ORDERS, "--apply")["tables"]
-    assert (done["told"], done["findings"]) == (20, [])
+    assert (done["reported"], done["findings"]) == (20, [])
     assert answer("status", *ORDERS)["tables"][0]["asked"]["dagster"] == ""
     with dg.DagsterInstance.get() as instance:
         assert len(instance.get_materialized_partitions(dg.AssetKey(["warehouse", "orders"]))) == 3

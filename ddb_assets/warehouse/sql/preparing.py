@@ -1,6 +1,6 @@
 """What a load does before its transaction: what it asks and refuses, and the DDL, of which every step commits.
 
-`load.py` does the rest. `rehearsal.py` does the same with an engine that only notes what it is told to do.
+`load.py` does the rest. `rehearsal.py` does the same with an engine that only notes the statements.
 """
 
 from dataclasses import dataclass
