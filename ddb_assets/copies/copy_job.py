@@ -89,6 +89,7 @@ class CopyJob:
         self._rejects = rejects
         self._collisions = collisions
         self._on_page = on_page
+        self._prices = prices()  # a wrong file of prices ends the copy here, and not when its items are written
         self._saving = threading.Lock()
         self._unsaved = False
 
@@ -228,7 +229,7 @@ class CopyJob:
             (plan.source.description.on_demand, plan.source_reader.rate.consumed, 0.0),
             (plan.destination.description.on_demand, plan.destination_reader.rate.consumed, wcu),
         )
-        charged = [units_usd(prices(), rcu=rcu, wcu=written) for on_demand, rcu, written in sides if on_demand]
+        charged = [units_usd(self._prices, rcu=rcu, wcu=written) for on_demand, rcu, written in sides if on_demand]
         return sum(charged) if charged else None
 
     def _complete(self, report: CopyReport, totals: Totals, started: float) -> None:

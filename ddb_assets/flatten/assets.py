@@ -24,7 +24,7 @@ from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
-from ddb_assets.orchestration.s3_requests import request_facts
+from ddb_assets.orchestration.s3_requests import counting
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -116,10 +116,10 @@ def full_parquet_assets(table: Table, flattening: Flattening = in_process) -> dg
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             aws = ddb_aws.clients
-            before = aws.s3_count.now
+            requests = counting(aws.s3_count)
             export, key = _genuine(context, table, aws, aws.storage())
             by = flattening(context, aws, ddb_lake, table, export, key, config.restart)
-            of_root = {**by.facts, **request_facts(aws.s3_count.now - before)}
+            of_root = {**by.facts, **requests()}
         flattened, out = by.flattened, ddb_lake.parquet(table, export.id)
         for path, relation in reported(table, flattened.report).items():
             yield dg.MaterializeResult(

@@ -15,7 +15,7 @@ from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
-from ddb_assets.orchestration.s3_requests import request_facts
+from ddb_assets.orchestration.s3_requests import counting
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -60,7 +60,7 @@ def scan_asset(table: Table) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             aws: AWS = ddb_aws.clients
-            before = aws.s3_count.now
+            requests = counting(aws.s3_count)
             client = aws.dynamodb(table.table)
             if table.stream:
                 check_written(aws, table.table, table.stream)
@@ -80,7 +80,7 @@ def scan_asset(table: Table) -> dg.AssetsDefinition:
                 on_page=counted(context.log.info, f"scan of {plan.table.name}", max(1, plan.table.items)),
             )
             key = table.key or KeySchema.of(plan.table.key_names)
-            asked = request_facts(aws.s3_count.now - before)
+            asked = requests()
         yield dg.MaterializeResult(
             metadata=scan_facts(table, report, key) | asked,
             check_results=[verified(report.export, spec.key, report.items)],

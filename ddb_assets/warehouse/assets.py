@@ -16,14 +16,13 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
-from ddb_assets.costs.s3_requests import S3Requests
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.facts import upstream_folder
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
-from ddb_assets.orchestration.s3_requests import request_facts
+from ddb_assets.orchestration.s3_requests import counting
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -57,7 +56,7 @@ class LoadedTables:
     """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
     `initial_load` is the newest full export and its time, after a full export, which need not be the one just loaded.
-    `requests` are those to S3 that this process has made.
+    `requests` are the facts of those to S3 that this process has made.
     """
 
     result: LoadResult
@@ -66,14 +65,14 @@ class LoadedTables:
     address: str
     schema: str
     columns: Mapping[str, Mapping[str, SqlType]]
-    requests: S3Requests
+    requests: metadata.Metadata
 
     def facts(self, table: Table, relation: Relation, *sources: Stage) -> metadata.Metadata:
         """What Dagster shows of the table of one relation; its columns come from the relation's assets in these stages."""
         name = table_name(self.address, relation.name, self.schema)
         keys = [metadata.key_of(table, stage, relation.name) for stage in sources]
         facts = load_facts(self.result, relation, name, keys, soft_delete=table.soft_delete)
-        facts |= {} if relation.path else request_facts(self.requests)
+        facts |= {} if relation.path else self.requests
         return of_table(facts, self.columns.get(relation.name, {}))
 
 
@@ -95,7 +94,7 @@ def loaded(
     The label is that by which an administrator of the warehouse finds our queries.
     """
     label = f"ddb_assets {table.name} {window}".rstrip()
-    rows, before = sum(relation.rows for relation in report.relations), aws.clients.s3_count.now
+    rows, requests = sum(relation.rows for relation in report.relations), counting(aws.clients.s3_count)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
@@ -105,8 +104,7 @@ def loaded(
         initial_load = target.recorded(report.root.name).initial_load if report.is_full else None
         columns = target.columns(result.table_rows)
         seen = target.inspect(report)
-        asked = aws.clients.s3_count.now - before
-        found = LoadedTables(result, seen, initial_load, warehouse.address, target.schema, columns, asked)
+        found = LoadedTables(result, seen, initial_load, warehouse.address, target.schema, columns, requests())
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "

@@ -17,7 +17,7 @@ from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
-from ddb_assets.orchestration.s3_requests import request_facts
+from ddb_assets.orchestration.s3_requests import counting
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -76,7 +76,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 kept = partial(standing, context.instance, before, newest, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
-            begun = ddb_aws.clients.s3_count.now
+            requests = counting(ddb_aws.clients.s3_count)
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
@@ -85,7 +85,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
             )
-            asked = request_facts(ddb_aws.clients.s3_count.now - begun)
+            asked = requests()
             for path, relation in reported(table, flattened.report).items():
                 newest[specs[path].key] = of_window(flattened_facts(flattened, relation, out), relation.rows)
                 yield dg.MaterializeResult(

@@ -95,7 +95,7 @@ def test_requests_to_s3_are_as_many_as_the_newest_window_made(
     made = {"parquet/orders_window_parquet": S3Requests(10, 50), "warehouse/orders": S3Requests(4, 6)}
     with dg.DagsterInstance.get() as instance:
         for key, requests in made.items():
-            facts = request_facts(requests)
+            facts = request_facts(requests, prices())
             instance.report_runless_asset_event(dg.AssetMaterialization(key.split("/"), metadata=facts))
     assert line("orders")["usd"] == pytest.approx(720 * (14 * 0.005 + 56 * 0.0004) / 1000)
     assert "720 times 14 PUT and LIST, 56 GET" in line("orders")["how"]

@@ -15,7 +15,8 @@ from ddb_assets.bulk.scan import ReadRate
 from ddb_assets.bulk.writing import delivery
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.costs.capacity import units_usd
-from ddb_assets.costs.prices import prices
+from ddb_assets.costs.prices import PricesError, prices
+from ddb_assets.settings import PRICES
 from ddb_assets_tests.copies.copying import ID, Item, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
@@ -78,6 +79,17 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds
+
+
+def test_a_wrong_file_of_prices_ends_a_copy_before_it_writes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = world.table(ID, some(3)), world.table()
+    (tmp_path / "prices.yaml").write_text("dynamodb: {million_reads: much}")
+    monkeypatch.setenv(PRICES, str(tmp_path / "prices.yaml"))
+    with pytest.raises(PricesError, match="million_reads"):
+        run(world.plan(source, destination), tmp_path)
+    assert world.items(destination) == set()
 
 
 def test_reading_stays_within_its_rate(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The warehouse's assets over Redshift: what they show, what their checks find, and what an administrator sees."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.settings import PRICES
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -136,6 +138,24 @@ def test_an_initial_load_and_a_window_say_what_they_loaded_and_how(
     assert (first.is_full, second.export_id) == (True, export.export_id)
     assert second.folder.startswith(f"{world.lake.root}/window_parquet/")
     assert second.warehouse == f"redshift://{world.server.url.partition('@')[2].partition(':')[0]}/dev/public"
+
+
+def test_a_wrong_file_of_prices_fails_the_step_before_it_loads(
+    world: World, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Afterwards it would be a failed run of a load that is done, and the next run would show no counts."""
+    source.put(-9, "a", "first")
+    world.flattened("full_parquet", source.full(0))
+    own = tmp_path / "prices.yaml"
+    own.write_text("s3: {thousand_reads: much}")
+    monkeypatch.setenv(PRICES, str(own))
+    result = world.load(warehouse_assets(ORDERS, world.url))
+    assert not result.success
+    (failed,) = result.get_step_failure_events()
+    assert str(own) in str(failed.step_failure_data.error)
+    assert receipts.ledgers(world.lake.storage, world.receipts, "orders") == []
+    own.write_text("s3: {thousand_reads: 0.1}")
+    assert shown(world.load(warehouse_assets(ORDERS, world.url)), "loads/orders_initial_load")["applied"]
 
 
 def test_an_older_full_export_that_comes_late_does_not_become_the_initial_load(world: World, source: Source) -> None:
