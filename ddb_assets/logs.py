@@ -28,7 +28,7 @@ def about(table: str, export: str = "", window: str = "") -> dict[str, str]:
 def configure() -> None:
     """Writes the records of our loggers as DDB_ASSETS_LOG says: `json`, or `json:debug` for another level than info.
 
-    Without the setting, logging stays as the process has it. To call it twice changes nothing. Raises SettingError.
+    Without the setting, logging stays as the process has it. A second call changes nothing. Raises SettingError.
     """
     said = optional(LOG)
     if not said:
@@ -46,7 +46,7 @@ def configure() -> None:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what is standard error at the moment, which Dagster replaces while it captures a step's."""
+    """Writes to the present `sys.stderr`, which Dagster replaces while it captures the output of a step."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

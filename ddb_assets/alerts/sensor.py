@@ -1,8 +1,8 @@
-"""`ddb_assets_alerts`: looks for runs that failed and checks that began to fail, and sends a message for each.
+"""`ddb_assets_alerts`: finds runs that failed and checks that began to fail, and sends a message for each.
 
 It reads Dagster's log from where the last tick ended. The cursor moves when all messages of a tick have been sent, so none is
 lost while SNS or Slack cannot be reached. Until then each tick sends all of them again, also to those that got them. Dagster's
-own sensors of run failures go on after an error.
+own sensors of run failures continue after an error, so they would lose it.
 """
 
 from collections.abc import Collection, Iterator
@@ -47,14 +47,14 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
         if context.cursor is None:
             place = Place(runs=newest(context.instance, RUN_FAILURE), checks=newest(context.instance, CHECKED))
             return dg.SensorResult(
-                cursor=place.model_dump_json(), skip_reason=dg.SkipReason("looks at what fails from now on")
+                cursor=place.model_dump_json(), skip_reason=dg.SkipReason("reports failures from now on")
             )
         place = Place.model_validate_json(context.cursor)
         runs, place = _failed_runs(context.instance, keys, place)
         checks, place = _failed_checks(context.instance, keys, place)
         found = limited([*runs, *checks])
         senders = [sender(target, ddb_aws.clients) for target in targets()] if found else []
-        for send in senders:  # all of them are there before the first message goes out
+        for send in senders:  # all are made before the first message is sent
             for alert in found:
                 send(alert)
         said = f"messages sent: {len(found)}" if found else "nothing has failed"

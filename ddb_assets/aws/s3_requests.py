@@ -1,4 +1,4 @@
-"""Counts the requests to S3 that botocore sends, each attempt for itself, as AWS bills them.
+"""Counts the requests to S3 that botocore sends: every attempt, as AWS bills them.
 
 Facts: botocore's event `response-received.s3.OPERATION` is emitted for each attempt; `response_dict` is None without an answer.
 """
@@ -18,7 +18,7 @@ class S3Count:
 
     @property
     def now(self) -> S3Requests:
-        """All until now. The difference of two is what was done in between."""
+        """All requests until now. The difference of two values is what was sent in between."""
         return self._now
 
     def listen(self, events: Any) -> None:

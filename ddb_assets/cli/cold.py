@@ -48,9 +48,9 @@ def _print_move(name: str, done: ColdMove, *, moved: bool) -> None:
     title = f"{name}: rows older than {done.before.date().isoformat()}"
     print_grid(title, ("relation", "moved" if moved else "would move", "hot" if moved else "hot now"), rows)
     if done.kept:
-        say(f"{done.kept:,} items stay hot, as a value of theirs is too long for a cold row")
+        say(f"{done.kept:,} items stay hot, because a value is too long for a cold row")
     if done.changed:
-        say(f"{done.changed:,} items stay hot, as they changed meanwhile")
+        say(f"{done.changed:,} items stay hot, because they changed during the move")
     if done.lost:
         say(f"{done.lost:,} of {done.cold:,} cold items have no row in the Iceberg table", err=True)
     if moved:
@@ -76,12 +76,12 @@ def run_compact(
         return
     if not compact:
         say(f"{done.superseded:,} items in {', '.join(done.tables.values())} are superseded")
-        say("nothing was changed: --yes takes them away")
+        say("nothing was changed: --yes deletes them")
         return
     rows = [
         (iceberg_table, done.rows[relation], done.files_before[relation], done.files_after[relation])
         for relation, iceberg_table in done.tables.items()
     ]
-    print_grid(f"cold rows of {table.name}", ("Iceberg table", "rows taken away", "files written again", "now"), rows)
+    print_grid(f"cold rows of {table.name}", ("Iceberg table", "rows deleted", "files written again", "now"), rows)
     if done.superseded:
         say(f"{done.superseded:,} items are superseded and wait until no query can need them: call it again later")

@@ -37,7 +37,7 @@ def run(
     with_sql: bool,
     as_json: bool,
 ) -> None:
-    """Prints the plan of every table. Exits with 1 if a load would be refused, or if that cannot be told."""
+    """Prints the plan of every table. Exits with 1 if a load would be refused, or if that is not known."""
     declared = tables(names, configs, project)
     place = lake_at(lake)
     if isinstance(place, Silent):

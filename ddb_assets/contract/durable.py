@@ -57,7 +57,7 @@ class DurableFormat:
         reads = str(self.version) if self.oldest == self.version else f"{self.oldest} to {self.version}"
         if not isinstance(found, int):
             raise FormatVersionError(
-                f"{where}: {self.what} has the version {found!r}, which is no number: bring it back from a copy"
+                f"{where}: {self.what} has the version {found!r}, which is not a number: restore it from a backup"
             )
         if found > self.version:
             raise NewerFormatError(
@@ -93,7 +93,7 @@ class DurableFormat:
                 document = {**self.migrations[version](document), self.key: version + 1}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatVersionError(
-                f"{where}: {self.what} of version {found} is damaged ({error!r}): bring it back from a copy"
+                f"{where}: {self.what} of version {found} is damaged ({error!r}): restore it from a backup"
             ) from error
         return document
 

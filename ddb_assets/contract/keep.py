@@ -44,9 +44,7 @@ class Keep(ContractModel):
     schemas: Annotated[Age, Field(description="schema documents that a newer one has superseded")] = None
     streams: Annotated[Age, Field(description="landings of streams")] = None
     receipts: Annotated[Age, Field(description="receipts of loads of which nothing else is left")] = None
-    dry_run: Annotated[
-        bool | None, Field(description="whether it is only said what would be deleted; false: it is deleted")
-    ] = None
+    dry_run: Annotated[bool | None, Field(description="true: only say what would be deleted; false: delete it")] = None
 
     def age(self, kind: Kind) -> timedelta | None:
         """How old a file of this kind must be; None if it stays for ever."""

@@ -1,6 +1,6 @@
 """The metrics that a project has in CloudWatch: namespace, names, units and dimensions, and which of them are chosen.
 
-`alerts/metrics/sensor.py` sends them, and the alarms of a stack look at them: both take the names from here. Pure.
+`alerts/metrics/sensor.py` sends them, and the alarms of a stack watch them: both take the names from here. Pure.
 Facts: CloudWatch API reference, MetricDatum and PutMetricData (the names of units; a value of a dimension is ASCII, and has
 1,024 characters at most).
 """
@@ -54,7 +54,7 @@ def chosen(text: str) -> tuple[Metric, ...]:
     named = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := sorted(named - set(UNITS)):
         raise SettingError(
-            f"{METRICS} has {unknown[0]!r}, which is no metric: write {ALL}, or names of {', '.join(UNITS)}, with commas "
+            f"{METRICS} has {unknown[0]!r}, which is not a metric: write {ALL}, or names of {', '.join(UNITS)}, with commas "
             "between them"
         )
     return tuple(name for name in UNITS if name in named)

@@ -1,7 +1,7 @@
 """Requests to S3, by what AWS charges for them. Pure.
 
-Facts: Amazon S3 pricing (PUT, COPY, POST and LIST are one price, GET and all others another one; to delete, and to give up an
-upload, costs nothing; requests that fail with 5xx are not charged).
+Facts: Amazon S3 pricing (PUT, COPY, POST and LIST are one price, GET and all others another one; deletes and aborted uploads
+cost nothing; requests that fail with 5xx are not charged).
 Clients of AWS count with it, also in remote jobs, so it loads neither the prices nor their YAML.
 """
 

@@ -77,7 +77,7 @@ def check_reported(reported: Reported, storage: Storage, job: FlattenJob) -> Job
     # guard: a job reports its result
     if not reported.results:
         raise EngineError(
-            f"the job {job.id} has ended as if all were well, but it reported no result, so nothing was published: look at its "
+            f"the job {job.id} has ended without an error, but it reported no result, so nothing was published: read its "
             "log (the script must be that of ddb-assets, and the job's role must be allowed to write below the lake's jobs/)"
         )
     try:

@@ -196,7 +196,7 @@ class ImportOutput:
         self._done.save(positions, types)
 
     def close(self) -> None:
-        """Gives up the lock of before-images."""
+        """Releases the lock of before-images."""
         self._held.close()
 
     def _bulk_writer(self) -> BulkWriter:

@@ -77,7 +77,7 @@ def unknowns(stored: Schema | None, final: Schema, likely: Schema | None, table:
             seen = f"; seen there so far: {', '.join(names)}" if names else ""
             yield Unknown(format_path(path), f"its columns come with the items{seen}", _columns(path, likely))
         elif node.kind == "json" and node.name is None and not table.policy(path).exclude:
-            why = "it is excluded no longer: its column comes with the first value"
+            why = "it is no longer excluded: its column comes with the first value"
             yield Unknown(format_path(path), why, _columns(path, likely))
     known = {path for path, _ in walk(final.root)}
     for text, kind in table.nested.items():

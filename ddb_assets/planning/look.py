@@ -112,7 +112,8 @@ def _origin(table: Table, described: TableDescription | None, kept: Kept) -> Ori
     key = key or (KeySchema.of(kept.stored.key) if kept.stored else None)
     if not arn or key is None:
         raise PlanError(
-            f"which table {table.table} is and what its key is cannot be told: DynamoDB did not say it, and nothing is loaded"
+            f"the ARN and the key of {table.table} are not known: DynamoDB did not answer, and nothing of the table "
+            "is loaded yet"
         )
     return Origin(arn, id_, key)
 

@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether the next usual load would be refused by the contract or the newest profile, or that cannot be told."""
+        """Whether the next usual load would be refused by the contract or the newest profile, or is not known."""
         return not self.tried or bool(self.refused or self.doubt)
 
     @property

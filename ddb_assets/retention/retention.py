@@ -2,8 +2,8 @@
 
 status ─► what is left in the lake ─► what goes (`choosing.py`) ─► deletion (`deleting.py`)
 
-Nothing is deleted of a table while `status` finds something that a person must mend, or a place gives no answer: then nobody
-knows what the lake is still needed for.
+Nothing of a table is deleted while `status` finds something that a person must repair, or a place gives no answer: then it is
+not known what the lake is still needed for.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -39,7 +39,7 @@ GOES_ON: frozenset[Code] = frozenset({"windows_missing", "stale", "dagster_lost"
 """Findings that retention does not wait for: windows that are late, and what only Dagster has lost."""
 
 ACTIVE = timedelta(days=35)
-"""A warehouse that has loaded nothing for so long counts as given up: no window can reach back further."""
+"""A warehouse that has loaded nothing for so long counts as abandoned: no window can reach back further."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Retention:
         warehouse, stream = seen.seen.warehouse, seen.seen.stream
         if wrong or not isinstance(warehouse, WarehouseSays):
             said = "; ".join(f"{one.code}: {one.what}" for one in wrong)
-            return _Plan(Lake(), Choice(), f"nothing is deleted while something is to be mended. {said}")
+            return _Plan(Lake(), Choice(), f"nothing is deleted while the table needs a repair. {said}")
         if other := self._other_warehouse(table, warehouse):
             return _Plan(Lake(), Choice(), other)
         read_until = stream.read_until if isinstance(stream, StreamSays) else None

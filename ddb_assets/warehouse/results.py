@@ -248,7 +248,7 @@ class ColdMove:
     """What a move of old rows to the cold tier did.
 
     `rows` and `hot` are the rows that became cold, and the rows that stay in the warehouse, by relation. `cold` counts the
-    items that are cold now. `kept` counts items that are old enough and stay, as a value of theirs is too long for a cold row,
+    items that are cold now. `kept` counts items that are old enough and stay, because a value is too long for a cold row,
     `changed` those that changed while they were moved. `lost` counts cold items without a row in the Iceberg table: somebody
     has deleted it. `bytes` and `snapshots` are of the Iceberg tables that got rows; `tables` names all by relation. `move`
     is None if there was nothing to move, or if it was only counted: then `rows` are those that would move.

@@ -179,7 +179,7 @@ def test_the_names_of_the_setting() -> None:
     assert chosen(f" {ALL} ") == tuple(UNITS)
     assert chosen("LoadFailures, WindowAgeSeconds,") == ("WindowAgeSeconds", "LoadFailures")
     with pytest.raises(
-        SettingError, match="DDB_ASSETS_METRICS has 'Rows', which is no metric: write all, or names of Win"
+        SettingError, match="DDB_ASSETS_METRICS has 'Rows', which is not a metric: write all, or names of Win"
     ):
         chosen("Rows,LoadFailures")
 

@@ -165,7 +165,7 @@ def test_spark_makes_the_same_tables_of_a_scan_as_one_process(world: World) -> N
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        (SILENT, "has ended as if all were well, but it reported no result, so nothing was published"),
+        (SILENT, "has ended without an error, but it reported no result, so nothing was published"),
         (CUTS_A_PART, "bytes"),
         (
             "raise RuntimeError('no such luck')\n",

@@ -176,7 +176,7 @@ def test_a_job_that_reported_nothing_or_something_else_is_not_believed(tmp_path:
     job = jobs.prepared(hard_export(tmp_path / "work"))
     summary = json.loads(json.dumps(jobs.run(job).summary))
     check_reported(Reported((summary,)), STORAGE, job)
-    with pytest.raises(EngineError, match="as if all were well, but it reported no result, so nothing was published"):
+    with pytest.raises(EngineError, match="without an error, but it reported no result, so nothing was published"):
         check_reported(Reported(), STORAGE, job)
     for results in (({**summary, "items": 1},), (summary, summary)):
         with pytest.raises(EngineError, match="reported other results than"):

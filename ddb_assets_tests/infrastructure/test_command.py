@@ -118,7 +118,7 @@ def test_the_alarms_name_the_warehouse_as_the_process_does(root: Path, options: 
         (("--new-tables", "*"), 2, "'*' is not the name of a table"),
         (("--warehouse", "mysql://x"), 1, "is not the URL of a warehouse"),
         (("--iceberg", "iceberg://glue"), 1, "lacks location"),
-        (("--metrics", "Rows"), 1, "DDB_ASSETS_METRICS has 'Rows', which is no metric"),
+        (("--metrics", "Rows"), 1, "DDB_ASSETS_METRICS has 'Rows', which is not a metric"),
         (("--own-database",), 1, "the stack can only make a database of Glue"),
         (("--redshift", "--warehouse", "redshift://me@host/dev"), 1, "names one that exists"),
         (("--project", "/"), 1, "is not in a Dagster project"),

@@ -1,4 +1,4 @@
-"""Turns what loads and looks report into data of CloudWatch's metrics, and divides these among calls. Pure.
+"""Turns what loads and the status of tables report into data of CloudWatch's metrics, and divides these among calls. Pure.
 
 The names are those of `contract/metrics.py`. A datum has a table's name, a number and a time: never the value of an item.
 Facts: CloudWatch API reference, PutMetricData (a call takes 1,000 data and 1 MB; a datum may be two weeks old).
@@ -64,7 +64,8 @@ def measured(stage: Stage, table: str, facts: Mapping[str, object], at: datetime
     """The data of one materialization.
 
     None for a load that found its export loaded already: the counts in its facts are those of that load, whose own
-    materialization has them too. A fact that is missing is unknown, and no 0.
+    materialization has them too (none has them if its process died between the commit and that event). A fact that is missing
+    is unknown, and not 0.
     """
     if stage != "status" and facts.get(APPLIED) is not True:
         return []
@@ -98,4 +99,4 @@ def calls(documents: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 def _bytes(document: Mapping[str, Any]) -> int:
     """No fewer than any of CloudWatch's protocols needs; the oldest one writes the path of each field before it."""
     values = [document["MetricName"], *(place["Value"] for place in document["Dimensions"])]
-    return 600 + 3 * sum(map(len, values))  # a sign takes three bytes in a form
+    return 600 + 3 * sum(map(len, values))  # a character takes up to three bytes in a form

@@ -1,12 +1,12 @@
-"""`ddb_assets_metrics`: sends what loads and looks have reported to CloudWatch, and the runs that failed.
+"""`ddb_assets_metrics`: sends what loads and the status of tables have reported to CloudWatch, and the runs that failed.
 
 It reads Dagster's log from where the last tick ended, so loads do not wait for CloudWatch and do not fail with it. A tick that
-cannot send fails, and the next one sends the same again. The time of a datum is that of its event. A tick reads as many events
-as fit in one call: so nothing is sent twice, unless the process dies between the call and the end of the tick, or an answer
-is lost on its way. That changes sums, and no maximum, which is what the alarms look at.
+cannot send fails, and the next one sends the same again. The time of a datum is that of its event. A tick reads at most
+1,000 data, which are one call unless names are long. So nothing is sent twice, unless the process dies between the call and
+the end of the tick, or an answer is lost. That changes sums, but no maximum, and the alarms use maxima.
 
-PutMetricData and no EMF: a call works from any machine, says whether CloudWatch took the data, and can name the time of the
-event. Lines of EMF need an agent or a log driver that takes them to CloudWatch Logs, and nobody hears of those that get lost.
+PutMetricData, not EMF: a call works from any machine, says whether CloudWatch took the data, and can name the time of the
+event. Lines of EMF need an agent or a log driver that sends them to CloudWatch Logs, and lost lines go unnoticed.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ def metrics_sensor(
         name=NAME,
         minimum_interval_seconds=EVERY_SECONDS,
         default_status=sensor_status(),
-        description="Sends what loads and looks report to CloudWatch, as metrics.",
+        description="Sends what loads and the status of tables report to CloudWatch, as metrics.",
     )
     def metrics(
         context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
@@ -77,8 +77,8 @@ def metrics_sensor(
         recent = [datum for datum in found if datum.at > datetime.now(UTC) - OLDEST]
         if len(recent) < len(found):
             context.log.warning(
-                f"{len(found) - len(recent):,} data are older than {OLDEST.days} days. CloudWatch does not take them, so "
-                "they are left out: the sensor was off, or could not send, for so long"
+                f"{len(found) - len(recent):,} data points are older than {OLDEST.days} days. CloudWatch does not take them, "
+                "so they are left out: the sensor was off, or could not send, for so long"
             )
         send(ddb_aws.clients, recent, warehouse_name(ddb_warehouse.address))
         said = f"data sent: {len(recent)}" if recent else "nothing to send"

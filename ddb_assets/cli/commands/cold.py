@@ -49,7 +49,7 @@ def move(table: str, config: Path, warehouse: str, iceberg: str, days: int | Non
     type=click.IntRange(min=0),
     default=SUPERSEDED_HOURS,
     show_default=True,
-    help="Take rows away that an earlier call has found to be superseded so long ago; no query may take longer.",
+    help="Delete rows that an earlier call found superseded at least so long ago; no query may take longer.",
 )
 @click.option("--yes", is_flag=True, help="Do it. Without it the superseded items are only counted.")
 @json_option

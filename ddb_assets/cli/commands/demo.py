@@ -28,7 +28,7 @@ def command(items: int, redshift: bool, clickhouse: bool, stream: bool, as_json:
     All state is in the state folder (DDB_ASSETS_STATE, else .state). The exit code is 0 only if everything adds up.
     """
     if clickhouse and (redshift or stream):
-        raise click.UsageError("--clickhouse goes with no other warehouse, and no stream can be followed into it")
+        raise click.UsageError("--clickhouse cannot be combined with another warehouse, or with following a stream")
     if stream:
         from ddb_assets.cli import demo_stream
 

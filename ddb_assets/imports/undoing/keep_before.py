@@ -78,7 +78,7 @@ def segments(storage: Storage, uri: str) -> list[str]:
     missing = [number for number in range(1, max(found, default=0) + 1) if number not in found]
     if missing:
         raise BeforeImagesError(
-            f"{join(uri, segment_name(missing[0]))} is missing, and later segments are there: bring it back from a copy"
+            f"{join(uri, segment_name(missing[0]))} is missing, and later segments are there: restore it from a backup"
         )
     return [found[number] for number in sorted(found)]
 

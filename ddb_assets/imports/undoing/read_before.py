@@ -113,4 +113,4 @@ def _kept(storage: Storage, uri: str) -> int | None:
     except DdbAssetsError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise BeforeImagesError(f"{uri} is damaged ({error}): bring it back from a copy") from error
+        raise BeforeImagesError(f"{uri} is damaged ({error}): restore it from a backup") from error

@@ -34,7 +34,7 @@ def history(ledger: Ledger, report: Report) -> History:
         initial_load_table_id=full[-1].table_id if full else None,
         inner_end=_inner_end(rows, report, newest),
         spanned_by=_spanning(rows, report, newest),
-        deletes_forgotten_before=None,  # they are kept until a full export says everything anew
+        deletes_forgotten_before=None,  # they are kept until a full export replaces all rows
         columns=filled(ledger),
         identity=_identity(rows),
         scanned=bool(full) and is_scan(full[-1].export_id),

@@ -62,7 +62,7 @@ class Lock:
         """Raises InterruptedLoadError if the lock has been taken away, because it was not renewed in time."""
         # guard: ClickHouse: the lock is held
         if not self._is_ours():
-            raise InterruptedLoadError(f"the load of {self._root} was held up so long that another one has begun")
+            raise InterruptedLoadError(f"the load of {self._root} was delayed for so long that another one has begun")
 
     def _taken(self) -> bool:
         try:
@@ -106,9 +106,9 @@ class Lock:
                 raise
             return  # another load was first
         if self._read(LOCK + aside) == found:
-            logger.warning("the lock of %s had ended: its process is gone", self._root)
+            logger.warning("the lock of %s had expired: its process has ended or hangs", self._root)
             self._server.execute(f"DROP TABLE {moved}")
-        else:  # somebody has taken it anew just now
+        else:  # another load has just taken the lock again
             with suppress(StatementError):
                 self._server.execute(f"RENAME TABLE {moved} TO {self._name}")
 

@@ -6,7 +6,7 @@ process has died, does all steps again (`finish`). Each can be done again: rows 
     rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► ledger row `done`
 
 Rows of lists are not seen before their items are. The root's rows arrive in one commit, as one handing over of parts: added to
-those that are there after a window, in place of them after a full export, which says everything anew.
+those that are there after a window, in place of them after a full export, which has every row.
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 

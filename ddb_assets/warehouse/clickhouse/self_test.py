@@ -92,7 +92,7 @@ def _insert_twice(server: Server, stage: str) -> str:
             f"INSERT INTO {stage} (`key`, `version`, `gone`) SETTINGS insert_deduplication_token = 'one' VALUES ('c', 2, 1)"
         )
     found = server.value(f"SELECT count() FROM {stage}")
-    return "" if found == 3 else f"there are {found} rows in the place of 3"
+    return "" if found == 3 else f"there are {found} rows instead of 3"
 
 
 def _hand_over(server: Server, rows: str, stage: str) -> str:

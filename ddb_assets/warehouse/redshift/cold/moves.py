@@ -1,6 +1,6 @@
 """The bookkeeping of moves, `_ddb_moves__<root>`: one row for each move that has begun, in the order of their numbers.
 
-A number is given once. A move that does not end, because its process died, is given up when the next one begins: from then on
+A number is given once. A move that does not end, because its process died, is abandoned when the next one begins: from then on
 its last transaction would be refused, so nobody will ever need the rows that it wrote.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
@@ -46,7 +46,7 @@ class Move:
 
 
 def begin(engine: SqlEngine, root: TableName, by: str, before: datetime, stored: int) -> Move:
-    """Within a transaction that holds the lock of loads: a new move. Earlier ones that run are given up.
+    """Within a transaction that holds the lock of loads: a new move. Earlier ones that run are abandoned.
 
     `stored` is the highest number in the Iceberg tables, which know moves that a warehouse restored from a backup does not.
     """
@@ -68,8 +68,8 @@ def check_newest(engine: SqlEngine, root: TableName, move: int) -> None:
     # guard: one move at a time
     if newest != move:
         raise WarehouseError(
-            f"move {newest} of {root} to the cold tier has begun while move {move} was running, which is given up: nothing "
-            "became cold by it. Wait for the other one"
+            f"move {newest} of {root} to the cold tier has begun while move {move} was running, so move {move} stops: it has "
+            "moved nothing. Wait for the other one"
         )
 
 
