@@ -1,6 +1,6 @@
 """The messages about runs and checks that fail: which table and window, what happened, what to do, and where to look. Pure.
 
-Errors of this project say what to do, and contain no values of items, so their text is passed on.
+Errors of this project say what to do, and contain no values of items, so their text is passed on. Of others it is not.
 """
 
 from collections.abc import Sequence

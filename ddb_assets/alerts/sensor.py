@@ -8,6 +8,7 @@ own sensors of run failures continue after an error, so they would lose it.
 from collections.abc import Collection, Iterator
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 from pydantic import BaseModel
 
 from ddb_assets.alerts.message import Alert, limited
@@ -23,6 +24,8 @@ AT_MOST = 500
 """Events that one tick reads. The others wait for the next."""
 RUN_FAILURE, CHECKED = dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_CHECK_EVALUATION
 _PARTITION = "dagster/partition"
+_OURS = ("ddb_assets.", "dagster._core.definitions.events.Failure")
+"""How the messages of our errors begin, and of those that our steps raise in their place."""
 
 
 class Place(BaseModel):
@@ -89,7 +92,15 @@ def _reasons(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
         event = record.event_log_entry.dagster_event
         error = event.step_failure_data.error if event else None
         if event and error:
-            yield f"{event.step_key}: {(error.cause or error).message.strip()}"
+            yield f"{event.step_key}: {_said(error)}"
+
+
+def _said(error: SerializableErrorInfo) -> str:
+    """What an error of ours says. The text of another one may have values of items, so only its type is named."""
+    raised = error.cause or error
+    if error.message.startswith(_OURS) or raised.message.startswith(_OURS):
+        return raised.message.strip()
+    return f"{raised.cls_name}. It was not expected, and its text may contain values of items: read it in Dagster's UI"
 
 
 def _failed_checks(

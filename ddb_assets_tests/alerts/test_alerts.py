@@ -19,9 +19,11 @@ from ddb_assets.alerts.send import NotSentError, sender, targets
 from ddb_assets.alerts.sensor import Place, alert_sensor
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import ALERTS, SLACK_TOKEN, UI, SettingError
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.support.instances import in_memory
 
 WINDOWS = dg.HourlyPartitionsDefinition("2026-11-01-00:00")
@@ -32,7 +34,12 @@ broken: set[str] = set()
 @dg.asset(key=ORDERS, partitions_def=WINDOWS)
 def orders(context: dg.AssetExecutionContext) -> None:
     if "orders" in broken:
-        raise ValueError(f"window {context.partition_key} lost an export: make a new full export")
+        with explained_failure():
+            raise LoadError(f"window {context.partition_key} lost an export: make a new full export")
+    if "odd" in broken:
+        raise ValueError("cannot cast s3ntinel")
+    if "bare" in broken:
+        raise LoadError("a key is missing: restore it")
 
 
 @dg.asset(key=FOREIGN)
@@ -117,12 +124,23 @@ def test_a_run_that_fails_is_told_once_with_window_reason_and_link(
     run = world.load("orders")
     (message,) = world.tick()
     assert message["Subject"] == "ddb_assets: run failed: warehouse/orders, window 2026-11-01-05:00"
-    assert "ValueError: window 2026-11-01-05:00 lost an export: make a new full export" in message["Message"]
+    assert "LoadError: window 2026-11-01-05:00 lost an export: make a new full export" in message["Message"]
     assert f"https://dagster.example.com/runs/{run}" in message["Message"]
     assert "Traceback" not in message["Message"]
     assert world.tick() == []
     world.load()
     assert world.tick() == []
+
+
+def test_the_text_of_an_error_that_is_not_ours_is_not_sent(world: World) -> None:
+    world.tick()
+    world.load("odd")
+    (message,) = world.tick()
+    assert "warehouse__orders: ValueError. It was not expected" in message["Message"]
+    assert "s3ntinel" not in str(message)
+    world.load("bare")
+    (message,) = world.tick()
+    assert "LoadError: a key is missing: restore it" in message["Message"], "ours, although no step has explained it"
 
 
 def test_runs_of_other_assets_are_not_ours(world: World) -> None:
