@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
-from pydantic import BaseModel
 
 from ddb_assets.alerts.message import Alert, limited
 from ddb_assets.alerts.send import sender, targets
 from ddb_assets.orchestration.event_log import after, newest
+from ddb_assets.orchestration.log_place import LogPlace
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.settings import UI, optional
 from ddb_assets.windows.automation import sensor_status
@@ -28,7 +28,7 @@ _OURS = ("ddb_assets.", "dagster._core.definitions.events.Failure")
 """How the messages of our errors begin, and of those that our steps raise in their place."""
 
 
-class Place(BaseModel):
+class Place(LogPlace):
     """How far the log was read, and which checks failed then, each with its partition."""
 
     runs: int
@@ -52,7 +52,7 @@ def alert_sensor(own: Collection[dg.AssetKey]) -> dg.SensorDefinition:
             return dg.SensorResult(
                 cursor=place.model_dump_json(), skip_reason=dg.SkipReason("reports failures from now on")
             )
-        place = Place.model_validate_json(context.cursor)
+        place = Place.parse(context.cursor, NAME)
         runs, place = _failed_runs(context.instance, keys, place)
         checks, place = _failed_checks(context.instance, keys, place)
         found = limited([*runs, *checks])

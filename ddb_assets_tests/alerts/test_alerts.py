@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from ddb_assets.alerts import message
 from ddb_assets.alerts.message import MAX_SUBJECT, Alert
 from ddb_assets.alerts.send import NotSentError, sender, targets
-from ddb_assets.alerts.sensor import Place, alert_sensor
+from ddb_assets.alerts.sensor import NAME, Place, alert_sensor
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
+from ddb_assets.orchestration.log_place import CursorError
 from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.sandbox.server import Sandbox
@@ -180,6 +181,19 @@ def test_nothing_is_lost_while_the_topic_cannot_be_reached(world: World, monkeyp
     assert len(world.tick()) == 1
 
 
+@pytest.mark.parametrize("cursor", ["7", '{"runs": 1}', '{"runs": 1, "checks": 2, "failing": [], "assets": 3}'])
+def test_a_cursor_that_cannot_be_read_is_refused(world: World, cursor: str) -> None:
+    """To go on at either end of the log would send everything again, or leave out what has failed since."""
+    world.tick()
+    world.load("orders")
+    before, world.cursor = world.cursor, cursor
+    with pytest.raises(CursorError, match=r"the sensor ddb_assets_alerts cannot be read .*: if a newer ddb_assets wrote it"):
+        world.tick()
+    assert world.cursor == cursor
+    world.cursor = before
+    assert len(world.tick()) == 1
+
+
 def test_nothing_goes_out_while_another_target_cannot_be_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.tick()
     world.load("orders")
@@ -288,4 +302,4 @@ def test_every_message_is_one_that_sns_takes(what: str, assets: list[str], parti
 
 def test_a_cursor_survives_its_text() -> None:
     place = Place(runs=1, checks=2, failing=frozenset({"a: b"}))
-    assert Place.model_validate_json(place.model_dump_json()) == place
+    assert Place.parse(place.model_dump_json(), NAME) == place

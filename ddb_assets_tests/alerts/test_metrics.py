@@ -18,12 +18,13 @@ from moto.backends import get_backend
 
 from ddb_assets.alerts.metrics import data as metrics
 from ddb_assets.alerts.metrics.data import Datum, calls, measured
-from ddb_assets.alerts.metrics.sensor import Place, metrics_sensor
+from ddb_assets.alerts.metrics.sensor import NAME, Place, metrics_sensor
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.contract.metrics import ALL, LONGEST, NAMESPACE, UNITS, Metric, chosen, dimension
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.log_place import CursorError
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
@@ -235,4 +236,6 @@ def test_the_page_explains_each_metric(pytestconfig: pytest.Config) -> None:
 
 def test_a_cursor_survives_its_text() -> None:
     place = Place(failed=1, made=2)
-    assert Place.model_validate_json(place.model_dump_json()) == place
+    assert Place.parse(place.model_dump_json(), NAME) == place
+    with pytest.raises(CursorError, match=r"the sensor ddb_assets_metrics cannot be read \(checked: Extra inputs"):
+        Place.parse('{"failed": 1, "made": 2, "checked": 3}', NAME)

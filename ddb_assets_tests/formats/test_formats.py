@@ -16,12 +16,12 @@ import orjson
 import pytest
 
 from ddb_assets.aws.storage import Storage, join
-from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
 from ddb_assets.bulk.options import WriteOptions
 from ddb_assets.bulk.reject_file import read_heading
 from ddb_assets.contract.durable import NewerFormatError
 from ddb_assets.copies.copy_state import CopyState
-from ddb_assets.copies.following.follow_state import FollowState
+from ddb_assets.copies.following.follow_state import Following, FollowState
 from ddb_assets.copies.restoring.made_table import MadeTable, Remembered
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.data_file import verify
@@ -270,5 +270,21 @@ def test_a_newer_state_of_following_is_refused(tmp_path: Path) -> None:
     path = _follow(writing.HERE / KEPT[-1], tmp_path)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE following SET state = json_set(state, '$.format', 99)")
-    with FollowState(path) as state, pytest.raises(NewerFormatError, match=r"follow.sqlite: a newer ddb_assets"):
-        state.load({"stream": "arn"})
+    begun = Following(world={"stream": "arn"}, since=8, shards={}, read_at={}, created=None)
+    with FollowState(path) as state:
+        for call in (lambda: state.load({"stream": "arn"}), lambda: state.begin(begun)):  # --restart begins
+            with pytest.raises(NewerFormatError, match=r"follow.sqlite: a newer ddb_assets"):
+                call()
+        assert state.newest(b"key") == (5, 10**30)
+
+
+def test_a_damaged_state_of_following_can_be_begun_again(tmp_path: Path) -> None:
+    path = _follow(writing.HERE / KEPT[-1], tmp_path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE following SET state = json_remove(state, '$.since')")
+    begun = Following(world={"stream": "arn"}, since=8, shards={}, read_at={}, created=None)
+    with FollowState(path) as state:
+        with pytest.raises(CheckpointError, match=r"follow.sqlite does not say how far .*: start over with --restart"):
+            state.load({"stream": "arn"})
+        state.begin(begun)
+        assert state.load({"stream": "arn"}) == begun

@@ -95,6 +95,21 @@ def test_documents_come_back_as_they_were(ended: Ended) -> None:
         FlattenJob.from_json(json.dumps({**json.loads(ended.job.to_json()), "pages": 1}).encode(), "job-x")
 
 
+@pytest.mark.parametrize("kind", [FlattenJob, JobResult])
+def test_a_document_of_a_newer_version_is_refused(ended: Ended, kind: type[FlattenJob | JobResult]) -> None:
+    """The job on its driver, the result in Dagster: each side may be the older one."""
+    document = ended.job if kind is FlattenJob else ended.result
+    uri = document.uri if isinstance(document, FlattenJob) else ended.job.result_uri
+    STORAGE.write(uri, json.dumps({**json.loads(document.to_json()), "format": 2, "speed": 1}).encode())
+    said = f"{uri}: a newer ddb_assets wrote this.* has version 2; .*upgrade ddb_assets.*make the job's bundle again"
+    with pytest.raises(JobError, match=said):
+        read_document(STORAGE, uri, kind)
+    if kind is JobResult:
+        with pytest.raises(JobError, match=said):
+            ended.publish()
+        ended.assert_unpublished()
+
+
 def cut(data: bytes) -> bytes:
     return data[:-1]
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from itertools import chain
 
 import dagster as dg
-from pydantic import BaseModel
 
 from ddb_assets.alerts.metrics.data import MOST, OLDEST, SOURCES, Datum, calls, failed, measured
 from ddb_assets.aws.clients import AWS
@@ -24,6 +23,7 @@ from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.event_log import after, newest
+from ddb_assets.orchestration.log_place import LogPlace
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.url import warehouse_name
@@ -36,7 +36,7 @@ AT_MOST = 1000
 FAILED, MADE = dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
-class Place(BaseModel):
+class Place(LogPlace):
     """How far the log was read."""
 
     failed: int
@@ -66,7 +66,7 @@ def metrics_sensor(
             return dg.SensorResult(
                 cursor=begin.model_dump_json(), skip_reason=dg.SkipReason("sends what is reported from now on")
             )
-        place = Place.model_validate_json(context.cursor)
+        place = Place.parse(context.cursor, NAME)
         found: list[Datum] = []
         for data, then in chain(_failures(instance, assets, place.failed), _reports(instance, sources, place.made)):
             chosen = [datum for datum in data if datum.metric in wanted]

@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.bulk.checkpoint import START_OVER, CheckpointError, differences
-from ddb_assets.contract.durable import DurableFormat
+from ddb_assets.contract.durable import DurableFormat, FormatVersionError, NewerFormatError
 from ddb_assets.streams.position import Position
 
 FORMAT = DurableFormat("the state of a copy that follows its table")
@@ -74,12 +74,18 @@ class FollowState:
     def load(self, world: dict[str, object]) -> Following | None:
         """What was saved; None if nothing was begun. Raises CheckpointError if it is about other tables or options.
 
-        Raises FormatVersionError if a newer ddb_assets wrote it.
+        Raises NewerFormatError if a newer ddb_assets wrote it.
         """
-        row = self._rows.execute("SELECT state FROM following").fetchone()
-        if row is None:
+        try:
+            found = self._saved()
+        except NewerFormatError:
+            raise
+        except FormatVersionError as error:
+            raise CheckpointError(f"{error}, or {START_OVER}") from error
+        except ValidationError as error:
+            raise CheckpointError(f"{self.path} does not say how far a table was followed: {START_OVER}") from error
+        if found is None:
             return None
-        found = FORMAT.read(Following, row[0], str(self.path))
         if others := list(differences(found.world, orjson.loads(orjson.dumps(world)))):
             raise CheckpointError(
                 f"this table was followed before ({self.path}), and something differs since: {'; '.join(others[:3])}. Put it "
@@ -88,7 +94,13 @@ class FollowState:
         return found
 
     def begin(self, following: Following) -> None:
-        """Forgets everything else."""
+        """Forgets everything else. Raises NewerFormatError, and forgets nothing, if a newer ddb_assets wrote it."""
+        try:
+            self._saved()
+        except NewerFormatError:
+            raise
+        except (FormatVersionError, ValidationError):
+            pass  # too old, or damaged: it is replaced
         with self._rows:
             self._rows.execute("BEGIN")
             self._rows.execute("DELETE FROM applied")
@@ -108,6 +120,10 @@ class FollowState:
         """The newest change of this key that was applied; before all changes if there is none."""
         row = self._rows.execute("SELECT micros, sequence FROM applied WHERE key = ?", (key,)).fetchone()
         return (row[0], int(row[1])) if row else (0, -1)
+
+    def _saved(self) -> Following | None:
+        row = self._rows.execute("SELECT state FROM following").fetchone()
+        return None if row is None else FORMAT.read(Following, row[0], str(self.path))
 
     def _save(self, following: Following) -> None:
         self._rows.execute("INSERT OR REPLACE INTO following VALUES (1, ?)", (following.model_dump_json(),))
