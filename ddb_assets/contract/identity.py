@@ -13,6 +13,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.policy import Mask
 from ddb_assets.contract.table import Table
 
@@ -60,6 +61,14 @@ class Identity(BaseModel):
             schema_id=schema_id,
             contract=_contract_digest(table),
         )
+
+    def check_format(self, where: str) -> None:
+        """Raises NewerFormatError if a newer ddb_assets wrote the rows; `where` names this identity, for the message.
+
+        Rows of an older one are known, and `differences` keeps them apart from those of today.
+        """
+        older = dict.fromkeys(range(1, FORMAT), dict)
+        DurableFormat("the form of the rows", FORMAT, migrations=older).check(self.format, where)
 
     def digest(self, export_digest: str) -> str:
         """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""

@@ -36,9 +36,12 @@ def read_report(storage: "Storage", out: str) -> Report:
     """
     uri = f"{out}/{REPORT}"
     try:
-        return FORMAT.read(Report, storage.read(uri), uri)
+        report = FORMAT.read(Report, storage.read(uri), uri)
     except ValidationError as error:
         raise FlattenError(f"{uri}: {first_problem(error)}; flatten the export again") from None
+    if report.identity:
+        report.identity.check_format(uri)
+    return report
 
 
 def claimed(storage: "Storage", out: str, run: str = "") -> OwnedFolder:

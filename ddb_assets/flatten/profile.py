@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import orjson
 
+from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.dynamodb.attribute_value import (
     AttributeValueError,
     Descriptor,
@@ -22,6 +23,7 @@ from ddb_assets.dynamodb.attribute_value import (
 )
 from ddb_assets.flatten.timestamps import form
 
+FORMAT = DurableFormat("the profile of an export")
 INT64 = range(-(1 << 63), 1 << 63)
 MAX_NAMES = 5000
 """The most names of a map that are distinguished, because maps with dynamic keys have any number. The others share a `Seen`."""
@@ -200,17 +202,20 @@ def profile_document(export_id: str, seen: Seen) -> bytes:
         {**row, "forms": dict(here.forms), "width": here.width, "fits_bigint": here.fits_bigint}
         for row, here in zip(path_rows(seen), below, strict=True)
     ]
-    return orjson.dumps({"export_id": export_id, "paths": rows}, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({FORMAT.key: FORMAT.version, "export_id": export_id, "paths": rows}, option=orjson.OPT_INDENT_2)
 
 
-def seen_of(document: bytes) -> Seen | None:
+def seen_of(document: bytes, where: str) -> Seen | None:
     """What a `profile.json` says was seen; None for one of an earlier version, which does not say enough.
 
-    Raises ValueError for a document that is none.
+    `where` is its URI, for messages. Raises FormatVersionError for one by a newer ddb_assets, ValueError for a document that
+    is none.
     """
     seen = Seen()
     try:
-        for row in orjson.loads(document)["paths"]:
+        profile = orjson.loads(document)
+        FORMAT.check(profile.get(FORMAT.key), where)
+        for row in profile["paths"]:
             if "forms" not in row:
                 return None
             here = seen
@@ -221,7 +226,7 @@ def seen_of(document: bytes) -> Seen | None:
             here.max_bytes, here.example = row["max_bytes"] or 0, row["example"]
             here.integer_digits, here.scale = row["integer_digits"] or 0, row["scale"] or 0
             here.forms, here.names, here.fits_bigint = Counter(row["forms"]), row["width"], row["fits_bigint"]
-    except (AttributeValueError, ValueError, KeyError, TypeError) as error:
+    except (AttributeValueError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is no profile: {error!r}") from error
     seen.counts["M"] = max((here.total for here in seen.fields.values()), default=0)  # items; each has its key
     return seen

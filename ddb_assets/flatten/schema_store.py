@@ -58,12 +58,16 @@ class SchemaStore:
 
     def keep_profile(self, table: str, profile: bytes) -> None:
         """Stores the profile of the newest flattened export beside the schema."""
-        self.storage.write(join(self.root, table, "profile.json"), profile)
+        self.storage.write(self.profile_uri(table), profile)
+
+    def profile_uri(self, table: str) -> str:
+        """Where the profile of a table is."""
+        return join(self.root, table, "profile.json")
 
     def profile(self, table: str) -> bytes | None:
         """The profile of the newest flattened export (`profile.seen_of` reads it); None if there is none."""
         try:
-            return self.storage.read(join(self.root, table, "profile.json"), most=MAX_BYTES)
+            return self.storage.read(self.profile_uri(table), most=MAX_BYTES)
         except MissingFileError:
             return None
 
@@ -75,12 +79,15 @@ class SchemaStore:
 def read_schema(uri: str, document: bytes) -> Schema:
     """Reads a schema document. Raises SchemaStoreError when it is damaged, FormatVersionError for a newer form."""
     try:
-        return FORMAT.read(Schema, document, uri)
+        schema = FORMAT.read(Schema, document, uri)
     except ValidationError as error:
         raise SchemaStoreError(
             f"the schema document {uri} cannot be read: {first_problem(error)}. Restore it from a backup: "
             "without it columns would change their names"
         ) from None
+    if schema.identity:
+        schema.identity.check_format(uri)
+    return schema
 
 
 class HeldSchemas(SchemaStore):

@@ -119,11 +119,12 @@ def _origin(table: Table, described: TableDescription | None, kept: Kept) -> Ori
 
 
 def _profile(storage: "Storage", schemas: str, table: Table) -> Seen | None:
-    found = SchemaStore(storage, schemas).profile(table.name)
+    store = SchemaStore(storage, schemas)
+    found, where = store.profile(table.name), store.profile_uri(table.name)
     try:
-        return None if found is None else seen_of(found)
+        return None if found is None else seen_of(found, where)
     except ValueError as error:
-        raise PlanError(f"profile.json of {table.name}: {error}") from error
+        raise PlanError(f"{where}: {error}") from error
 
 
 def _known(described: TableDescription) -> Known:

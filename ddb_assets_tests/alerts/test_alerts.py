@@ -187,7 +187,9 @@ def test_a_cursor_that_cannot_be_read_is_refused(world: World, cursor: str) -> N
     world.tick()
     world.load("orders")
     before, world.cursor = world.cursor, cursor
-    with pytest.raises(CursorError, match=r"the sensor ddb_assets_alerts cannot be read .*: if a newer ddb_assets wrote it"):
+    with pytest.raises(
+        CursorError, match=r"the sensor ddb_assets_alerts cannot be read .*: if a newer ddb_assets wrote it"
+    ):
         world.tick()
     assert world.cursor == cursor
     world.cursor = before

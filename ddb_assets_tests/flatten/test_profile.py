@@ -44,17 +44,17 @@ def test_a_profile_is_read_back(items: list[dict[str, object]]) -> None:
     seen = Seen()
     for number, item in enumerate(items):
         observe(seen, item, str(number))
-    again = seen_of(profile_document("e", seen))
+    again = seen_of(profile_document("e", seen), "profile.json")
     assert again is not None
     assert told(again) == told(seen)
 
 
 def test_a_profile_of_an_earlier_version_says_too_little() -> None:
     row = {"path": "a", "types": {"S": 1}, "values": 1, "null": 0}
-    assert seen_of(orjson.dumps({"export_id": "e", "paths": [row]})) is None
+    assert seen_of(orjson.dumps({"export_id": "e", "paths": [row]}), "profile.json") is None
 
 
 @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"paths": [{"forms": {}, "path": "a["}]}'])
 def test_what_is_no_profile_is_an_error(document: bytes) -> None:
     with pytest.raises(ValueError, match="it is no profile"):
-        seen_of(document)
+        seen_of(document, "profile.json")

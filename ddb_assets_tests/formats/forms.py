@@ -6,8 +6,11 @@ let `writing.py` keep an example of the new one; or, if nothing that is kept dif
 
 import hashlib
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,10 +19,11 @@ from ddb_assets.bulk import checkpoint, reject_file
 from ddb_assets.contract import report, scan
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.durable import DurableFormat
+from ddb_assets.contract.table import KeySchema
 from ddb_assets.copies import copy_state
 from ddb_assets.copies.following import follow_state
 from ddb_assets.copies.restoring import made_table
-from ddb_assets.flatten import schema
+from ddb_assets.flatten import profile, schema
 from ddb_assets.iceberg import properties
 from ddb_assets.imports import import_progress
 from ddb_assets.imports.undoing import before_images
@@ -63,6 +67,13 @@ TABLES: Mapping[str, tuple[DurableFormat, Mapping[str, SqlType] | Mapping[str, s
 """The tables beside a table's own, which the version of its ledger is of."""
 
 
+FILES: Mapping[str, tuple[DurableFormat, Callable[[Path], AbstractContextManager[object]]]] = {
+    "keys that a copy has seen": (checkpoint.FORMAT, copy_state.Collisions),
+    "changes that were applied": (follow_state.FORMAT, follow_state.FollowState),
+}
+"""The SQLite files in the state folder, and what makes them."""
+
+
 def forms() -> dict[str, Any]:
     """The version, the fields and a digest of each form, by its name."""
     documents = {name: {"version": form.version, **_said(model)} for name, (form, model) in DOCUMENTS.items()}
@@ -71,8 +82,22 @@ def forms() -> dict[str, Any]:
         name: {"version": form.version, "columns": {column: str(kind) for column, kind in types.items()}}
         for name, (form, types) in TABLES.items()
     }
-    iceberg = {"Iceberg tables": {"version": properties.FORMAT.version}}
-    return {**documents, **states, **tables, **iceberg}
+    files = {name: {"version": form.version, "tables": _tables(made)} for name, (form, made) in FILES.items()}
+    others = {
+        "Iceberg tables": {"version": properties.FORMAT.version},
+        "profile": {"version": profile.FORMAT.version},
+        "key in Dagster's log": _said(KeySchema),
+    }
+    return {**documents, **states, **tables, **files, **others}
+
+
+def _tables(made: Callable[[Path], AbstractContextManager[object]]) -> list[str]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "file.sqlite"
+        with made(path):
+            pass
+        with sqlite3.connect(path) as connection:
+            return [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql > '' ORDER BY name")]
 
 
 def _said(model: type[BaseModel]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.output import read_report
+from ddb_assets.flatten.profile import seen_of
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.imports.undoing.read_before import BeforeImages
 from ddb_assets.imports.undoing.undo import Undo
@@ -227,6 +228,9 @@ NEWER: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "a schema document": ("loads/lake/schemas/orders/000001.json", "format", lambda folder: SchemaStore(
         Storage(), f"{folder}/loads/lake/schemas"
     ).latest("orders")),
+    "a profile": ("loads/lake/schemas/orders/profile.json", "format", lambda folder: seen_of(
+        (folder / "loads/lake/schemas/orders/profile.json").read_bytes(), f"{folder}/loads/lake/schemas/orders/profile.json"
+    )),
     "a receipt": ("loads/lake/receipts/*/*/*/receipt.json", "format", _receipt),
     "a checkpoint": ("import/state/*.json", "version", _import),
     "a reject file": ("import/state/*.rejects.jsonl", "reject_file", _heading),
@@ -264,6 +268,22 @@ def test_a_newer_document_is_refused_and_left_as_it_is(tmp_path: Path, what: str
         read(folder)
     assert any(str(path) in str(refused.value) for path in folder.glob(where))
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("what", ["a report", "a schema document"])
+def test_rows_of_a_newer_form_are_refused(tmp_path: Path, what: str) -> None:
+    """The document is of today's form, but what it says of its rows may mean something else."""
+    where, _, read = NEWER[what]
+    folder = tmp_path / "kept"
+    shutil.copytree(writing.HERE / KEPT[-1], folder)
+    paths = list(folder.glob(where))
+    for path in paths:
+        newer = json.loads(path.read_text())
+        newer["identity"]["format"] = 2
+        path.write_text(json.dumps(newer))
+    with pytest.raises(NewerFormatError, match=r"the form of the rows has version 2; .*upgrade ddb_assets") as refused:
+        read(folder)
+    assert any(str(path) in str(refused.value) for path in paths)
 
 
 def test_a_newer_state_of_following_is_refused(tmp_path: Path) -> None:

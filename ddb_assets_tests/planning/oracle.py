@@ -73,7 +73,7 @@ class World:
         profile = self.store.profile("orders")
         return Kept(
             self.store.latest("orders"),
-            None if profile is None else seen_of(profile),
+            None if profile is None else seen_of(profile, "profile.json"),
             self.warehouse.recorded("orders"),
         )
 

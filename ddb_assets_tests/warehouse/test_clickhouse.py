@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.durable import NewerFormatError
 from ddb_assets.contract.history import HistoryOptions
+from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Hidden, Relation, Report
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.arrow_types import arrow_schema
@@ -712,6 +713,18 @@ def test_a_newer_ledger_is_refused(clickhouse: ClickHouseWarehouse, source: Sour
     }
     with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders: a newer ddb_assets .* has version 2; .*upgrade"):
         calls[call]()
+    assert read(clickhouse) == before
+
+
+def test_rows_of_a_newer_form_are_left_alone(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    window = loaded(clickhouse, source)
+    newer = Identity(format=2, key=("orderId",), key_masks=(None,), mask_secret="", schema_id="", contract="c")
+    said = f"SELECT * REPLACE ('{newer.model_dump_json()}' AS row_identity, sequence + 1 AS sequence, 'x' AS load_id)"
+    done = "FROM `_ddb_loads__orders` WHERE state = 'done' LIMIT 1"
+    clickhouse.server.execute(f"INSERT INTO `_ddb_loads__orders` {said} {done}")
+    before = read(clickhouse)
+    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders: .*the form of the rows has version 2; .*upgrade"):
+        clickhouse.load(window)
     assert read(clickhouse) == before
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.contract.durable import NewerFormatError
+from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
 from ddb_assets.iceberg.properties import FORMAT as ICEBERG_FORMAT
 from ddb_assets.streams.position import BEGINNING_OF_STREAM
@@ -111,6 +112,18 @@ def test_what_a_newer_ledger_lists_is_not_dropped(duckdb: AnyEngine, source: Sou
     _by_a_newer(duckdb)
     with pytest.raises(NewerFormatError):
         forget(duckdb, duckdb.default_schema, "orders", "", found, 0.0)
+    assert read(duckdb) == {"a": FIRST}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_rows_of_a_newer_form_are_left_alone(duckdb: AnyEngine, source: Source, restart: bool) -> None:
+    """Also by a load that starts the table over: the next run of the newer ddb_assets could not go on from that."""
+    load(duckdb, first(source))
+    newer = Identity(format=2, key=("orderId",), key_masks=(None,), mask_secret="", schema_id="", contract="c")
+    said = f"UPDATE {ledger(duckdb.default_schema, 'orders')} SET row_identity = ? WHERE relation = 'orders'"
+    duckdb.execute(Statement(said, (newer.model_dump_json(),)))
+    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders.*the form of the rows has version 2; .*upgrade"):
+        load(duckdb, source.full(20), restart=restart)
     assert read(duckdb) == {"a": FIRST}
 
 

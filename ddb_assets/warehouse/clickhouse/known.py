@@ -9,6 +9,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.scan import is_scan
 from ddb_assets.microseconds import to_micros
 from ddb_assets.warehouse.clickhouse.ledger import Ledger
+from ddb_assets.warehouse.clickhouse.sql import LEDGER
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.ledger import LedgerRow
@@ -55,13 +56,17 @@ def filled(ledger: Ledger) -> dict[str, frozenset[str]]:
 
 def _identity(rows: Sequence[LedgerRow]) -> Identity | None:
     said = [row.row_identity for row in rows if row.row_identity]
+    if not said:
+        return None
     try:
-        return Identity.model_validate_json(said[-1]) if said else None
+        identity = Identity.model_validate_json(said[-1])
     except ValidationError as error:
         raise LoadError(
             f"the ledger of {rows[0].relation} names an identity of its rows that this version of ddb_assets cannot read: "
             f"{said[-1]}; update ddb_assets if a newer version wrote it"
         ) from error
+    identity.check_format(f"{LEDGER}{rows[0].relation}")
+    return identity
 
 
 def _windows(rows: Sequence[LedgerRow], table_id: str) -> list[tuple[int, int]]:

@@ -99,13 +99,17 @@ def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | 
             (relation,),
         )
     )
+    if not said:
+        return None
     try:
-        return Identity.model_validate_json(cast("str", said[0][0])) if said else None
+        identity = Identity.model_validate_json(cast("str", said[0][0]))
     except ValidationError as error:
         raise LoadError(
             f"the ledger {table} names an identity of the rows of {relation!r} that this version of ddb_assets cannot read: "
             f"{said[0][0]}; update ddb_assets if a newer version wrote it"
         ) from error
+    identity.check_format(str(table))
+    return identity
 
 
 def _inner_end(engine: SqlEngine, table: TableName, report: Report, initial_load: int) -> int | None:
