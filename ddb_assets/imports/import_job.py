@@ -245,7 +245,7 @@ class ImportJob:
 
     def _go_through(self, operations: RowOperations, types: Types) -> DdbAssetsError | None:
         """Reads every row of every file; returns the error that ended this early."""
-        saved = shown = time.monotonic()
+        saved = reported = time.monotonic()
         try:
             for file in self._source.inputs:
                 watermark = self._done.watermarks[file.uri]
@@ -262,9 +262,9 @@ class ImportJob:
                     # not before: a row that a stopped writer did not accept counts as not read
                     self._progress.rows += 1
                     now = time.monotonic()
-                    if now - shown > PROGRESS_SECONDS:
+                    if now - reported > PROGRESS_SECONDS:
                         self._report_progress()
-                        shown = now
+                        reported = now
                     if now - saved > SAVE_SECONDS:
                         self._output.save(types)
                         saved = now
