@@ -292,7 +292,8 @@ def test_a_newer_state_of_following_is_refused(tmp_path: Path) -> None:
         connection.execute("UPDATE following SET state = json_set(state, '$.format', 99)")
     begun = Following(world={"stream": "arn"}, since=8, shards={}, read_at={}, created=None)
     with FollowState(path) as state:
-        for call in (lambda: state.load({"stream": "arn"}), lambda: state.begin(begun)):  # --restart begins
+        calls: list[Callable[[], object]] = [lambda: state.load({"stream": "arn"}), lambda: state.begin(begun)]
+        for call in calls:  # the second one is that of --restart
             with pytest.raises(NewerFormatError, match=r"follow.sqlite: a newer ddb_assets"):
                 call()
         assert state.newest(b"key") == (5, 10**30)
