@@ -33,13 +33,12 @@ class DurableFormat:
     """`what` is kept, in words; the `version` that this code writes; the `key` of a document that says it.
 
     `migrations` has a function for each older version that this code reads. It takes a document of that version and returns
-    one of the next. `unsaid` is the version of a document that says none.
+    one of the next. A document that says no version is of the first.
     """
 
     what: str
     version: int = 1
     key: str = "format"
-    unsaid: int = 1
     migrations: Mapping[int, Callable[[Document], Document]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,8 +51,8 @@ class DurableFormat:
         return min(self.migrations, default=self.version)
 
     def check(self, said: object, where: str) -> int:
-        """The version that `where` says, `unsaid` for None. Raises FormatVersionError unless this code reads it."""
-        found = self.unsaid if said is None else said
+        """The version that `where` says, 1 for None. Raises FormatVersionError unless this code reads it."""
+        found = 1 if said is None else said
         reads = str(self.version) if self.oldest == self.version else f"{self.oldest} to {self.version}"
         if not isinstance(found, int):
             raise FormatVersionError(
