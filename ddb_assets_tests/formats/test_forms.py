@@ -1,6 +1,7 @@
 """A form does not change without a new version, and nothing that is kept is read past the check of its version."""
 
 import ast
+import importlib
 import json
 from pathlib import Path
 from typing import get_args
@@ -8,7 +9,9 @@ from typing import get_args
 import pytest
 
 import ddb_assets
-from ddb_assets_tests.formats.forms import DOCUMENTS, RECORD, forms
+from ddb_assets.flatten import profile
+from ddb_assets.iceberg import properties as iceberg
+from ddb_assets_tests.formats.forms import DOCUMENTS, FILES, RECORD, TABLES, forms
 
 ROOM = Path(ddb_assets.__file__).parent
 WITHOUT_A_VERSION = {
@@ -23,6 +26,11 @@ WITHOUT_A_VERSION = {
     "changes/tables.py": "a property; the version of the Iceberg table is checked before",
 }
 """The modules that validate texts themselves, and why they need no version."""
+NOT_RECORDED = {
+    "contract/identity.py": "a number in other documents",
+    "spark/job.py": "both sides run the same code",
+}
+"""The modules whose forms `forms.py` does not record, and why."""
 
 
 def test_a_form_that_changes_gets_a_new_version() -> None:
@@ -30,6 +38,20 @@ def test_a_form_that_changes_gets_a_new_version() -> None:
         "a form has changed: raise the version of its DurableFormat, write the migration, keep an example by "
         "`python -m ddb_assets_tests.formats.writing vN`, then `python -m ddb_assets_tests.formats.forms`"
     )
+
+
+def test_every_form_is_recorded_and_explained() -> None:
+    modules = {path.relative_to(ROOM).as_posix() for path in ROOM.rglob("*.py") if "DurableFormat(" in path.read_text()}
+    recorded = [form for form, _ in (*DOCUMENTS.values(), *TABLES.values(), *FILES.values())]
+    recorded += [iceberg.FORMAT, profile.FORMAT]
+    names = {name: f"ddb_assets.{name.removesuffix('.py').replace('/', '.')}" for name in modules - set(NOT_RECORDED)}
+    lost = [
+        name for name, module in names.items() if not any(importlib.import_module(module).FORMAT is f for f in recorded)
+    ]
+    assert lost == []
+    assert set(NOT_RECORDED) < modules
+    explained = (ROOM.parent / "docs" / "versions.md").read_text()
+    assert [form.key for form in recorded if f"`{form.key}`" not in explained] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
