@@ -68,7 +68,7 @@ class Identity(BaseModel):
         Rows of an older one are known, and `differences` keeps them apart from those of today.
         """
         older = dict.fromkeys(range(1, FORMAT), dict)
-        DurableFormat("the form of the rows", FORMAT, migrations=older).check(self.format, where)
+        DurableFormat("the format of the rows", FORMAT, migrations=older).check(self.format, where)
 
     def digest(self, export_digest: str) -> str:
         """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""

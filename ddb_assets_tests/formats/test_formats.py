@@ -281,7 +281,9 @@ def test_rows_of_a_newer_form_are_refused(tmp_path: Path, what: str) -> None:
         newer = json.loads(path.read_text())
         newer["identity"]["format"] = 2
         path.write_text(json.dumps(newer))
-    with pytest.raises(NewerFormatError, match=r"the form of the rows has version 2; .*upgrade ddb_assets") as refused:
+    with pytest.raises(
+        NewerFormatError, match=r"the format of the rows has version 2; .*upgrade ddb_assets"
+    ) as refused:
         read(folder)
     assert any(str(path) in str(refused.value) for path in paths)
 

@@ -723,7 +723,9 @@ def test_rows_of_a_newer_form_are_left_alone(clickhouse: ClickHouseWarehouse, so
     done = "FROM `_ddb_loads__orders` WHERE state = 'done' LIMIT 1"
     clickhouse.server.execute(f"INSERT INTO `_ddb_loads__orders` {said} {done}")
     before = read(clickhouse)
-    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders: .*the form of the rows has version 2; .*upgrade"):
+    with pytest.raises(
+        NewerFormatError, match=r"_ddb_loads__orders: .*the format of the rows has version 2; .*upgrade"
+    ):
         clickhouse.load(window)
     assert read(clickhouse) == before
 

@@ -122,7 +122,7 @@ def test_rows_of_a_newer_form_are_left_alone(duckdb: AnyEngine, source: Source, 
     newer = Identity(format=2, key=("orderId",), key_masks=(None,), mask_secret="", schema_id="", contract="c")
     said = f"UPDATE {ledger(duckdb.default_schema, 'orders')} SET row_identity = ? WHERE relation = 'orders'"
     duckdb.execute(Statement(said, (newer.model_dump_json(),)))
-    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders.*the form of the rows has version 2; .*upgrade"):
+    with pytest.raises(NewerFormatError, match=r"_ddb_loads__orders.*the format of the rows has version 2; .*upgrade"):
         load(duckdb, source.full(20), restart=restart)
     assert read(duckdb) == {"a": FIRST}
 
