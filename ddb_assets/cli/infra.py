@@ -17,7 +17,7 @@ from ddb_assets.infrastructure.wanted import Catalog, Lake, Options, OwnedTable,
 from ddb_assets.infrastructure.warehouse import new_workgroup_url
 from ddb_assets.settings import warehouse_address
 from ddb_assets.warehouse.connect import login
-from ddb_assets.warehouse.url import warehouse_name
+from ddb_assets.warehouse.url import in_iceberg, warehouse_name
 
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 NEW_TABLES = re.compile(r"[A-Za-z0-9_.-]{3,}\*?")
@@ -78,6 +78,7 @@ def wanted(project: Path, lake: str, warehouse: str | None, iceberg: str | None,
         warehouse_name(new_workgroup_url(options.name) if options.redshift else warehouse or warehouse_address()),
         options,
         declared.retained,
+        _catalog(warehouse) if warehouse and in_iceberg(warehouse) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The rights to Iceberg tables of changes and of cold rows: their files, and the catalog that knows them.
+"""The rights to Iceberg tables of changes, of cold rows and of a warehouse: their files, and the catalog that knows them.
 
 Facts: AWS Glue Developer Guide, "Specifying AWS Glue resource ARNs": an action on a table needs its catalog and database too.
 Redshift Database Developer Guide, UNLOAD and "IAM policies for Amazon Redshift Spectrum".
@@ -14,7 +14,8 @@ from ddb_assets.infrastructure.wanted import Catalog, Wanted
 FILES = "PutObject AbortMultipartUpload DeleteObject"
 DATABASE = "GetDatabase CreateDatabase"
 TABLES = "GetTable CreateTable UpdateTable"
-OF_BUCKET = "s3tables: GetTableBucket CreateNamespace GetNamespace CreateTable"
+NAMESPACE = "s3tables: GetTableBucket CreateNamespace GetNamespace"
+OF_BUCKET = f"{NAMESPACE} CreateTable"
 OF_TABLES = (
     "s3tables: GetTable GetTableMetadataLocation UpdateTableMetadataLocation GetTableData PutTableData CreateTable"
 )
@@ -43,8 +44,36 @@ def looked_up(wanted: Wanted) -> Iterator[Statement]:
         yield allow("glue: GetTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
     if catalog.kind == "s3tables":
         bucket = literal(catalog.bucket)
-        yield allow("s3tables: GetTableBucket CreateNamespace GetNamespace", bucket)
+        yield allow(NAMESPACE, bucket)
         yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData", f"{bucket}/table/*")
+
+
+def opened(wanted: Wanted) -> Iterator[Statement]:
+    """Opening a warehouse in Iceberg, and its upkeep. Whoever opens it also finishes a load that was broken off."""
+    if catalog := wanted.store:
+        yield from writes_at(wanted, catalog.location and f"{catalog.location}/", FILES)
+        if catalog.kind == "glue":
+            database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+            yield allow(f"glue: {DATABASE}", *database)  # opening a catalog creates its namespace
+            tables = glue_arn(catalog, f"table/{catalog.namespace}/*")
+            yield allow("glue: GetTable GetTables UpdateTable", *database, tables)
+        if catalog.kind == "s3tables":
+            bucket = literal(catalog.bucket)
+            yield allow(f"{NAMESPACE} ListTables", bucket)
+            yield allow(
+                "s3tables: GetTable GetTableMetadataLocation UpdateTableMetadataLocation GetTableData PutTableData",
+                f"{bucket}/table/*",
+            )
+
+
+def loaded(wanted: Wanted) -> Iterator[Statement]:
+    """Making the tables of a warehouse in Iceberg, beyond opening it."""
+    if wanted.store and wanted.store.kind == "glue":
+        yield from _glue(wanted.store)
+    if wanted.store and wanted.store.kind == "s3tables":
+        bucket = literal(wanted.store.bucket)
+        yield allow(OF_BUCKET, bucket)
+        yield allow(OF_TABLES, f"{bucket}/table/*")
 
 
 def moved(wanted: Wanted) -> Iterator[Statement]:
@@ -75,18 +104,17 @@ def unloaded(wanted: Wanted) -> Iterator[Statement]:
 
 
 def dropped(wanted: Wanted) -> Iterator[Statement]:
-    """Looking for the tables of changes and of cold rows, and dropping them with their files."""
-    catalog = wanted.catalog
-    if catalog is None or catalog.kind == "rest":
-        return
-    yield from writes_at(wanted, catalog.location and f"{catalog.location}/", "DeleteObject")
-    if catalog.kind == "glue":
-        database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
-        yield allow("glue: GetTable DeleteTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
-    if catalog.kind == "s3tables":
-        bucket = literal(catalog.bucket)
-        yield allow("s3tables: GetTableBucket", bucket)
-        yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData DeleteTable", f"{bucket}/table/*")
+    """Looking for the tables of changes, of cold rows and of a warehouse, and dropping them with their files."""
+    for catalog in filter(None, (wanted.catalog, wanted.store)):
+        if catalog.kind != "rest":
+            yield from writes_at(wanted, catalog.location and f"{catalog.location}/", "DeleteObject")
+        if catalog.kind == "glue":
+            database = [glue_arn(catalog, place) for place in ("catalog", f"database/{catalog.namespace}")]
+            yield allow("glue: GetTable DeleteTable", *database, glue_arn(catalog, f"table/{catalog.namespace}/*"))
+        if catalog.kind == "s3tables":
+            bucket = literal(catalog.bucket)
+            yield allow("s3tables: GetTableBucket", bucket)
+            yield allow("s3tables: GetTable GetTableMetadataLocation GetTableData DeleteTable", f"{bucket}/table/*")
 
 
 def _unload(wanted: Wanted, catalog: Catalog) -> str:

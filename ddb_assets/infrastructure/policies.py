@@ -15,7 +15,7 @@ from ddb_assets.infrastructure.arns import (
     stream_arn,
     table_arn,
 )
-from ddb_assets.infrastructure.catalog_rights import appended, dropped, looked_up, moved, unloaded
+from ddb_assets.infrastructure.catalog_rights import appended, dropped, loaded, looked_up, moved, opened, unloaded
 from ddb_assets.infrastructure.job_rights import JOB, runs_jobs, works
 from ddb_assets.infrastructure.lake_rights import creates, key_arn, reads, reads_exports, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
@@ -62,7 +62,7 @@ def _export(wanted: Wanted) -> Iterator[Statement]:
             yield from uses_key(wanted, "GenerateDataKey Decrypt")
     yield allow("dynamodb: ListExports", ANY)
     yield allow("sqs: ReceiveMessage DeleteMessage", QUEUE)
-    yield from _login(wanted)
+    yield from _warehouse(wanted)
 
 
 def _flatten(wanted: Wanted) -> Iterator[Statement]:
@@ -85,19 +85,21 @@ def _load(wanted: Wanted) -> Iterator[Statement]:
     if wanted.tables:
         yield from writes(wanted, "parquet", CHECK) if wanted.in_redshift else reads(wanted, "parquet")
         yield from creates(wanted, "receipts")
-        yield from _login(wanted)
+        yield from loaded(wanted)
+        yield from _warehouse(wanted)
 
 
 def _changes(wanted: Wanted) -> Iterator[Statement]:
     if wanted.changes:
         yield from appended(wanted)
+        yield from opened(wanted)  # the upkeep of a table is that of all its Iceberg tables
 
 
 def _cold(wanted: Wanted) -> Iterator[Statement]:
     """Moving old rows to Iceberg tables, and the upkeep of these."""
     if wanted.tiered and wanted.in_redshift:
         yield from moved(wanted)
-        yield from _login(wanted)
+        yield from _warehouse(wanted)
 
 
 def _stream(wanted: Wanted) -> Iterator[Statement]:
@@ -107,7 +109,7 @@ def _stream(wanted: Wanted) -> Iterator[Statement]:
     if wanted.streamed:
         yield from writes(wanted, "parquet")
         yield from writes(wanted, "streams", "schemas", deletes=False)
-        yield from _login(wanted)
+        yield from _warehouse(wanted)
 
 
 def _status(wanted: Wanted) -> Iterator[Statement]:
@@ -126,7 +128,7 @@ def _status(wanted: Wanted) -> Iterator[Statement]:
     if wanted.tables:
         scans = ["scans"] if wanted.scanned else []
         yield from reads(wanted, "parquet", "schemas", "receipts", "retention", *scans)
-        yield from _login(wanted)
+        yield from _warehouse(wanted)
 
 
 def _retention(wanted: Wanted) -> Iterator[Statement]:
@@ -223,11 +225,12 @@ def _forget(wanted: Wanted) -> Iterator[Statement]:
         places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders]
         yield allow("s3: DeleteObject", *places)
         yield from dropped(wanted)
-        yield from _login(wanted)
+        yield from _warehouse(wanted)
 
 
-def _login(wanted: Wanted) -> Iterator[Statement]:
-    """Logging in to Redshift."""
+def _warehouse(wanted: Wanted) -> Iterator[Statement]:
+    """Logging in to the warehouse, or opening its catalog."""
+    yield from opened(wanted)
     login = wanted.login
     if wanted.options.redshift:
         yield allow("redshift-serverless: GetCredentials GetWorkgroup", WORKGROUP)

@@ -139,8 +139,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Wanted:
-    """All of it. `login` is None for a warehouse that is not Redshift; `changes` are the tables whose changes go to Iceberg.
+    """All of it. `login` is None for a warehouse to which no rights lead; `changes` are the tables whose changes go to Iceberg.
     `warehouse` is what the metrics of its tables are under. `retained` are the tables whose files do not stay for ever.
+    `store` is the catalog of a warehouse in Iceberg, None for others.
 
     Raises InfrastructureError for names that collide.
     """
@@ -155,6 +156,7 @@ class Wanted:
     warehouse: str = "duckdb"
     options: Options = field(default_factory=Options)
     retained: Sequence[Table] = ()
+    store: Catalog | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.options.name):

@@ -130,7 +130,7 @@ def _glue(operation: str, params: Any) -> Found:
     database = params.get("DatabaseName") or params.get("Name") or params["DatabaseInput"]["Name"]
     yield from (("glue", operation, _arn("glue", place, place)) for place in ("catalog", f"database/{database}"))
     if "Table" in operation:
-        name = params["TableInput"]["Name"] if "TableInput" in params else params["Name"]
+        name = "*" if operation == "GetTables" else params.get("TableInput", params)["Name"]
         yield "glue", operation, _arn("glue", f"table/{database}/{name}", name)
 
 

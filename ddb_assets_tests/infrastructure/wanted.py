@@ -142,4 +142,5 @@ def projects(draw: st.DrawFn) -> Wanted:
         draw(st.sampled_from(["duckdb", "redshift://main/dev"])),
         options,
         declared[: draw(st.integers(0, len(declared)))],
+        None if login or options.redshift else draw(CATALOGS),
     )

@@ -40,7 +40,7 @@ class Iceberg:
         return f"{self.scheme}.{schema or _catalog(url).namespace}.{relation}"
 
     def login(self, url: str) -> "Login | None":
-        """A catalog has its own rights in a stack (`--iceberg`)."""
+        """None: its catalog says which rights it needs (`infrastructure/catalog_rights.py`)."""
         _catalog(url)
         return None
 
