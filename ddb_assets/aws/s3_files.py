@@ -42,7 +42,8 @@ class S3Files:
         with _explained(uri):
             try:
                 found = self.client.head_object(Bucket=bucket, Key=key)
-                return Entry(uri, found["ContentLength"], found.get("ETag"))
+                kms = found.get("ServerSideEncryption", "").startswith("aws:kms")
+                return Entry(uri, found["ContentLength"], found.get("ETag"), kms=kms)
             except ClientError as error:
                 if bucket not in self._existing or code_and_message(error)[0] != "404":
                     self._ask_why(bucket, key)

@@ -58,13 +58,15 @@ class BrokenOffError(StorageError, RetryableError):
 class Entry:
     """One file: its URI and its size in bytes. `etag` is what S3 gives each content of an object; None for a local file.
 
-    `modified` is when it was last written, as a listing says.
+    `modified` is when it was last written, as a listing says. `kms`: a key of KMS encrypts it, so its ETag is not the MD5 of
+    its content; a listing does not say so.
     """
 
     uri: str
     size: int
     etag: str | None = None
     modified: datetime | None = field(default=None, compare=False)
+    kms: bool = field(default=False, compare=False)
 
 
 def join(base: str, *parts: str) -> str:

@@ -24,7 +24,7 @@ from ddb_assets.flatten.part_writer import Written
 from ddb_assets.flatten.tally import Tally
 from ddb_assets.flatten.unread import MAX_UNREAD
 from ddb_assets.spark.code import other_code
-from ddb_assets.spark.file_facts import FileFacts, md5_hex
+from ddb_assets.spark.file_facts import FileFacts
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -136,17 +136,19 @@ class Pass:
             parts=len(every),
             seconds=round(time.monotonic() - started, 3),
         )
-        etags = _etags(storage, [(part.uri, part.md5) for part in every] + [(q.uri, q.md5) for q in tally.quarantine])
+        etags = _etags(storage, [*(part.uri for part in every), *(file.uri for file in tally.quarantine)])
         return FileRow(number, tally, flattener.key_check.counts, flattener.outgrown, parts, facts=facts, etags=etags)
 
 
-def _etags(storage: "Storage", written: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The ETags of files with these URIs and MD5s. With a key of KMS they are not MD5s, but other content has another one.
+def _etags(storage: "Storage", written: Iterable[str]) -> dict[str, str]:
+    """The ETags of those files that a key of KMS encrypts. They are not MD5s, but other content has another one.
 
-    Dagster's side compares them with a listing. Otherwise it would have to read all Parquet of a bucket with such a key.
+    Dagster's side compares them with a listing. Otherwise it would have to read all Parquet of a bucket with such a key. The
+    ETag of any other file is the MD5 of its content: one that is not says that the file is not as it was written.
     """
-    found = {uri: ((storage.entry(uri).etag or "").strip('"'), md5) for uri, md5 in written}
-    return {uri: etag for uri, (etag, md5) in found.items() if etag and etag != md5_hex(md5)}
+    entries = [storage.entry(uri) for uri in written]
+    # guard: only ETags that cannot be MD5s are taken for others
+    return {entry.uri: entry.etag.strip('"') for entry in entries if entry.etag and entry.kms}
 
 
 def _by_relation(written: Iterable[Written]) -> dict[str, Parts]:

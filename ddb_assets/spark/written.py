@@ -1,8 +1,8 @@
 """Checks that every file of a job's result is there, whole and unchanged, before anything is published.
 
 One listing of the folder gives the sizes. On S3 it gives the ETag of each object as well: its MD5, or, if the bucket encrypts
-with a key of KMS, what S3 said when the object was written. The content is read of local files, and of objects that were
-written again since then. Memory use does not depend on the size of the files.
+with a key of KMS, what S3 said at the end of the task that wrote the object. The content is read of local files, and of objects
+that were written again since then. Memory use does not depend on the size of the files.
 Facts: Amazon S3, "Checking object integrity": ETags with KMS are not MD5s, but they change with the content.
 """
 
