@@ -88,6 +88,6 @@ def check_reported(reported: Reported, storage: Storage, job: FlattenJob) -> Job
     if result is None or reported.results != (result.summary,):
         raise EngineError(
             f"the job {job.id} reported other results than {job.result_uri} has, so nothing was published: run this again "
-            f"(reported: {reported.results})"
+            f"(reported: {str(reported.results)[:1000]})"
         )
     return result

@@ -16,7 +16,14 @@ from ddb_assets.engines.errors import EngineError
 from ddb_assets.engines.requests import SCRIPT, emr_request, glue_request, spark_command
 from ddb_assets.engines.run import check_reported
 from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.jobs.arguments import Reported, failure_message, reported, result_message
+from ddb_assets.jobs.arguments import (
+    MOST_CHARACTERS,
+    Reported,
+    failure_message,
+    files_message,
+    reported,
+    result_message,
+)
 from ddb_assets.jobs.told_files import FileTeller
 from ddb_assets.settings import EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE, MASK_SECRET, SettingError
 from ddb_assets.spark.file_facts import FileFacts
@@ -131,6 +138,32 @@ def test_messages_come_back_and_those_of_others_are_left_out() -> None:
     assert reported(sent) == Reported(({"items": 3},), "why", retryable=False)
     assert reported([failure_message(RetryableError("later"))]) == Reported((), "later", retryable=True)
     assert reported([]) == Reported()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"ddb_assets": "files"},
+        {"ddb_assets": "files", "pass": "last", "files": [{"number": 1}]},
+        {"ddb_assets": "files", "pass": 2, "files": [{"name": "x"}]},
+        {"ddb_assets": "files", "pass": 2, "files": None},
+        {"ddb_assets": "failure", "error": "JobError"},
+        {"ddb_assets": "failure", "message": ["why"], "retryable": False},
+        {"ddb_assets": ["files"]},
+        {"ddb_assets": None},
+    ],
+)
+def test_messages_that_cannot_be_read_are_left_out(damaged: dict[str, object]) -> None:
+    sent = [files_message(1, [{"number": 0}, {"number": 3}]), failure_message(EngineError("why")), damaged]
+    assert reported(sent) == Reported((), "why", retryable=False, passes=1, files=2)
+
+
+def test_a_result_that_cannot_be_read_counts_as_another_one() -> None:
+    assert reported([{"ddb_assets": "result"}, result_message({"items": 3})]).results == (None, {"items": 3})
+
+
+def test_the_reason_of_a_failure_is_cut() -> None:
+    assert len(reported([failure_message(EngineError("x" * 1_000_000))]).failure) == MOST_CHARACTERS
 
 
 def test_ten_thousand_files_are_reported_in_few_messages_and_fewer_lines(monkeypatch: pytest.MonkeyPatch) -> None:
