@@ -58,7 +58,12 @@ def flatten_by_job(
     except (AwsError, StorageError):  # the job may still write, and the report may be there although S3 has not said so
         raise
     except DdbAssetsError:
-        abandon(storage, job)
+        try:
+            abandon(storage, job)
+        except DdbAssetsError as error:  # why the job failed counts, and the claim stays
+            context.log.warning(
+                f"what the job has written stays until the next run, because it cannot be deleted: {error}"
+            )
         raise
     finally:
         try:

@@ -15,7 +15,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten import fast_path
 from ddb_assets.jobs.arguments import JOB, REGION, failure_message, result_message
 from ddb_assets.jobs.dagster_side import DagsterSide, dagster_side
-from ddb_assets.jobs.told_files import FileTeller
+from ddb_assets.jobs.file_messages import FileMessages
 from ddb_assets.settings import ROLE
 from ddb_assets.spark.code import own_code
 from ddb_assets.spark.job import FlattenJob, read_document
@@ -59,7 +59,7 @@ def _run(uri: str, aws: AWS, connect: "partial[Storage]", dagster: DagsterSide) 
     job = read_document(aws.storage(), uri, FlattenJob)
     context = SparkContext.getOrCreate()
     dagster.say(f"Spark {context.version}, application {context.applicationId}, {context.defaultParallelism} cores")
-    files = FileTeller(dagster.say, dagster.send)
+    files = FileMessages(dagster.say, dagster.send)
     try:
         result = run_job(context, job, connect, files)
     finally:

@@ -10,6 +10,7 @@ import pytest
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import BrokenOffError, Storage
 from ddb_assets.contract.table import Table
+from ddb_assets.engines.errors import EngineError
 from ddb_assets.engines.launch import Ended
 from ddb_assets.engines.run import flatten_by_job
 from ddb_assets.exports.manifest import Export, read_export
@@ -92,6 +93,17 @@ def test_a_report_that_was_written_although_s3_did_not_say_so_keeps_its_files(ru
     run.storage.place = ""
     assert run.again().flattened.report.rows == report.rows
     assert run.in_process().report.rows == report.rows
+
+
+def test_files_that_cannot_be_deleted_do_not_hide_why_a_job_failed(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise EngineError("the reason")
+
+    monkeypatch.setattr("ddb_assets.engines.run.check_reported", refused)
+    run.storage.place = "/_quarantine/"
+    with pytest.raises(EngineError, match="the reason"):
+        run.again()
+    assert "stays until the next run, because it cannot be deleted: the connection broke off" in run.said[0]
 
 
 def test_messages_that_cannot_be_deleted_do_not_fail_what_was_published(run: Any) -> None:

@@ -24,7 +24,7 @@ from ddb_assets.jobs.arguments import (
     reported,
     result_message,
 )
-from ddb_assets.jobs.told_files import FileTeller
+from ddb_assets.jobs.file_messages import FileMessages
 from ddb_assets.settings import EMR_APPLICATION, EMR_ROLE, GLUE_JOB, JOB_BUNDLE, MASK_SECRET, SettingError
 from ddb_assets.spark.file_facts import FileFacts
 from ddb_assets_tests.spark.flattening import STORAGE, Jobs, hard_export
@@ -173,14 +173,14 @@ def test_ten_thousand_files_are_reported_in_few_messages_and_fewer_lines(monkeyp
     now = 0.0
     with monkeypatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: now)
-        teller = FileTeller(said.append, messages.append)
+        reporter = FileMessages(said.append, messages.append)
         for number in (1, 2):
             one: Any = SimpleNamespace(number=number, files=10_000)
             for first in range(0, 10_000, 10):
                 again = range(10 if first % 100 == 90 else 0)
-                teller(one, [facts(file) for file in (*range(first, first + 10), *again)])
+                reporter(one, [facts(file) for file in (*range(first, first + 10), *again)])
                 now += 0.02
-        teller.flush()
+        reporter.flush()
     assert len(messages) < 25
     assert {len(message["files"]) <= 1000 for message in messages} == {True}
     assert len(json.dumps(messages)) < 4e6

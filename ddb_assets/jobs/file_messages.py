@@ -1,4 +1,4 @@
-"""Tells Dagster which data files a job has read: as messages with what each file gave, and now and then as a line for people.
+"""Reports to Dagster which data files a job has read: messages with what each file gave, and now and then a line for people.
 
 The files of some seconds make one message, so a job of 10,000 files and an hour sends some hundred small ones.
 """
@@ -18,7 +18,7 @@ MOST = 1000
 """Files of one message."""
 
 
-class FileTeller:
+class FileMessages:
     """What a job calls with the files that it has just read. `say` writes into the log of the run, `send` sends a message."""
 
     def __init__(self, say: Callable[[str], object], send: Callable[[dict[str, Any]], object]) -> None:
