@@ -179,7 +179,7 @@ class Wanted:
                 "the stack can only make a database of Glue, and the catalog of Iceberg tables is another one: write it as "
                 "iceberg://glue/DATABASE?location=s3://…"
             )
-        if self.options.redshift and self.login is not None:
+        if self.options.redshift and (self.login or self.store):
             raise InfrastructureError(
                 "the stack cannot make a Redshift workgroup, because the setting of the warehouse names one that exists: leave "
                 "one of the two out"

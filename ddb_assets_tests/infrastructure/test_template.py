@@ -20,7 +20,7 @@ from ddb_assets.infrastructure.resources import KEPT, logical
 from ddb_assets.infrastructure.statement import LONGEST, MAX_CHARACTERS, WITHOUT_RESOURCE, filled_in
 from ddb_assets.infrastructure.storage import REPLACED_DAYS
 from ddb_assets.infrastructure.template import template
-from ddb_assets.infrastructure.wanted import DeclaredImport, Lake, Login, Options, OwnedTable, Wanted
+from ddb_assets.infrastructure.wanted import Catalog, DeclaredImport, Lake, Login, Options, OwnedTable, Wanted
 from ddb_assets_tests.infrastructure.read_template import listed, read, statements, targets
 from ddb_assets_tests.infrastructure.wanted import projects
 
@@ -274,6 +274,10 @@ def test_ids_of_resources_stay_apart_and_stay_the_same() -> None:
         ),
         (
             lambda: Wanted(LAKE, login=Login(secret="s"), options=Options(redshift=True)),
+            "names one that exists: leave one of the two out",
+        ),
+        (
+            lambda: Wanted(LAKE, store=Catalog("glue", "shop", "s3://b/t"), options=Options(redshift=True)),
             "names one that exists: leave one of the two out",
         ),
         (lambda: Lake("lake-bucket", "a*b"), "'a[*]b' has '[*]', which a policy would read as a pattern"),
