@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -260,6 +260,138 @@ def test_a_load_whose_lock_was_taken_away_changes_nothing(
     assert clickhouse.load(window).applied
 
 
+def paused(warehouse: ClickHouseWarehouse, before: int | str, meanwhile: Callable[[], object]) -> Callable[[], bool]:
+    """Calls `meanwhile` once, right before the first statement with this number or text; returns whether one was reached."""
+    changed: Any = warehouse.server
+    execute, number, reached = changed.execute, 0, False
+
+    def counted(statement: str, data: bytes | None = None) -> None:
+        nonlocal number, reached
+        number += 1
+        if not reached and (number == before or str(before) in statement):
+            reached = True
+            meanwhile()
+        execute(statement, data)
+
+    changed.execute = counted
+    return lambda: reached
+
+
+def take_away(warehouse: ClickHouseWarehouse) -> None:
+    """What a load does to a lock whose lease has ended."""
+    warehouse.server.execute("DROP TABLE IF EXISTS `_ddb_lock__orders`")
+
+
+def asleep(clickhouse: ClickHouseWarehouse, source: Source, time: int, before: int | str, *, full: bool) -> bool:
+    """A load is paused, another one takes its lock away and is done, and the first one wakes up. Nothing is lost.
+
+    The paused one is of the writes from `time` on, the other one of those from `time + 10` on. Returns whether it was paused.
+    """
+    source.put(time + 1, "a", f"without lines at {time}")
+    source.put(time + 2, "b", f"at {time}")
+    source.put(time + 11, "b", f"meanwhile at {time}", "y", "z")
+    export = source.full(time + 10) if full else source.window(time, time + 10)
+    other, new = source.window(time + 10, time + 20), items(source, time + 20)
+
+    def meanwhile() -> None:
+        take_away(clickhouse)
+        clickhouse.load(other)
+
+    with again(clickhouse) as sleeper:
+        reached = paused(sleeper, before, meanwhile)
+        with suppress(WarehouseError):
+            sleeper.load(export)
+    if not reached():
+        clickhouse.load(other)
+    assert read(clickhouse)["b"] == new["b"]
+    clickhouse.load(export)
+    assert read(clickhouse) == new
+    assert clickhouse.inspect(other).leftovers == ()
+    recorded = clickhouse.recorded("orders", counted=True)
+    assert recorded.differing == {}
+    assert [one.sequence for one in recorded.loads] == list(range(1, len(recorded.loads) + 1))
+    return reached()
+
+
+@pytest.mark.parametrize(
+    ("before", "full"),
+    [("INSERT INTO `_ddb_loads__orders`", False), ("DROP PARTITION", True)],
+    ids=["before it decides", "before it drops rows"],
+)
+def test_a_load_that_wakes_up_when_another_one_is_done_does_no_harm(
+    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch, before: str, full: bool
+) -> None:
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
+    source.put(1, "a", "first", "x", "y")
+    clickhouse.load(source.full(10))
+    assert asleep(clickhouse, source, 10, before, full=full)
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.parametrize("full", [False, True])
+def test_a_load_may_sleep_before_any_statement(
+    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """Before every one in a soak; before a few otherwise."""
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
+    source.put(1, "a", "first", "x", "y")
+    clickhouse.load(source.full(10))
+    time, before = 10, 1
+    while asleep(clickhouse, source, time, before, full=full):
+        time, before = time + 20, before + (1 if SOAK else 10)
+    assert before > 20
+
+
+def test_a_load_that_wakes_up_leaves_alone_what_another_one_has_staged(
+    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
+    window = loaded(clickhouse, source)
+    source.put(21, "e", "later", "v")
+    asleep, wake = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def sleeps() -> None:
+        asleep.set()
+        assert wake.wait(60)
+
+    def work() -> None:
+        try:
+            with again(clickhouse) as sleeper:
+                sleeper.load(window, LoadOptions(before_commit=sleeps))
+        except BaseException as error:
+            failed.append(error)
+
+    def wakes_up() -> None:
+        wake.set()
+        sleeper.join()
+
+    sleeper = threading.Thread(target=work)
+    sleeper.start()
+    assert asleep.wait(60)
+    take_away(clickhouse)
+    clickhouse.load(source.window(20, 30), LoadOptions(before_commit=wakes_up))
+    assert [type(error) for error in failed] == [InterruptedLoadError]
+    clickhouse.load(window)
+    assert read(clickhouse) == items(source, 30)
+
+
+def test_a_lease_is_renewed_and_a_late_renewal_is_of_no_use_to_anybody(
+    clickhouse: ClickHouseWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 1.5)
+    with Lock(clickhouse.server, "orders", patience=0) as lock:
+        with pytest.raises(WarehouseError, match="another load"), Lock(clickhouse.server, "orders", patience=3):
+            pass
+        lock.check()
+    columns = "CREATE TABLE `_ddb_lock__orders` (holder String, until Int64) ENGINE = MergeTree ORDER BY tuple()"
+    clickhouse.server.execute(f"{columns} COMMENT 'somebody 1'")
+    clickhouse.server.execute("INSERT INTO `_ddb_lock__orders` VALUES ('another', 9999999999999999)")
+    with Lock(clickhouse.server, "orders", patience=0.5) as lock:
+        lock.check()
+
+
 def test_an_error_before_the_end_changes_nothing(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     window = loaded(clickhouse, source)
 
@@ -341,36 +473,11 @@ def test_a_value_that_was_not_read_as_it_was_written_is_refused(
             clickhouse.load(replace_relation(export, measures=measures))
 
 
-def test_columns_are_added_and_widened_and_keep_their_values(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:
-    first = of_values(
-        tmp_path, {"n": ("BIGINT", 5), "d": ("DECIMAL(18,2)", Decimal("5.00")), "t": ("VARCHAR(16)", "x")}
-    )
-    clickhouse.load(first)
-    columns = [
-        Column(name=n, path=(n,), type=k) for n, k in (("n", "DECIMAL(38,2)"), ("d", "VARCHAR(64)"), ("e", "BOOLEAN"))
-    ]
-    deleted = Column(name="_ddb_deleted", path=(), type="BOOLEAN", role="deleted")
-    root = relation("orders", (KEY, *columns, VERSION, deleted, EXTRA))
-    row = {
-        "order_id": "c",
-        "n": Decimal("1.25"),
-        "d": "word",
-        "e": True,
-        "_ddb_version": BASE_MICROS + 11,
-        "_ddb_deleted": False,
-    }
-    clickhouse.load(report([write(tmp_path / "more", root, [row])], window=(at(9), at(20))))
-    found = clickhouse.query("SELECT order_id, n, d, t, e FROM orders ORDER BY order_id")
-    assert found == [
-        ("a", Decimal(5), "5", "x", None),
-        ("b", None, None, None, None),
-        ("c", Decimal("1.25"), "word", None, True),
-    ]
-    narrow = of_values(tmp_path, {"n": ("BIGINT", 7), "d": ("DECIMAL(18,2)", Decimal("7.50"))}, time=30)
-    clickhouse.load(narrow)
-    assert clickhouse.query("SELECT n, d FROM orders WHERE order_id = 'a'") == [(Decimal(7), "7.5")]
-    with pytest.raises(LoadError, match=r"column 'n' of orders is DECIMAL\(38,2\), the export has BOOLEAN"):
+def test_a_type_that_holds_no_values_of_both_is_refused(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:
+    clickhouse.load(of_values(tmp_path, {"n": ("BIGINT", 5)}))
+    with pytest.raises(LoadError, match="column 'n' of orders is BIGINT, the export has BOOLEAN"):
         clickhouse.load(of_values(tmp_path, {"n": ("BOOLEAN", True)}, time=40))
+    assert clickhouse.query("SELECT n FROM orders WHERE order_id = 'a'") == [(5,)]
 
 
 def test_what_clickhouse_does_not_do_is_refused(clickhouse: ClickHouseWarehouse, source: Source) -> None:
@@ -593,6 +700,10 @@ def test_a_decided_load_whose_staged_rows_are_gone_is_said_and_the_table_starts_
             mortal.load(window)
     for name in clickhouse.inspect(window).leftovers:
         clickhouse.server.execute(f"DROP TABLE {name}")
+    clickhouse.server.execute(  # by a clock that is ahead
+        "ALTER TABLE `_ddb_loads__orders` UPDATE loaded_at = loaded_at + INTERVAL 1 HOUR WHERE state = 'begun' "
+        "SETTINGS mutations_sync = 1"
+    )
     with pytest.raises(WarehouseError, match="was decided and not finished, and its staged rows are gone"):
         clickhouse.load(window)
     clickhouse.load(source.full(20), RESTART)
@@ -635,23 +746,6 @@ def test_tables_of_two_dynamodb_tables_are_kept_apart(
 def replace_relation(export: Report, **changed: Any) -> Report:
     root, *rest = export.relations
     return export.model_copy(update={"relations": (root.model_copy(update=changed), *rest)})
-
-
-def test_all_that_the_ledger_lists_is_dropped_and_nothing_else(clickhouse: ClickHouseWarehouse, source: Source) -> None:
-    clickhouse.load(loaded(clickhouse, source))
-    clickhouse.server.execute("CREATE TABLE mine (x UInt8) ENGINE = Memory")
-    found = clickhouse.holdings("orders")
-    assert found.tables == {"_ddb_rows__orders": 3, "_ddb_rows__orders__lines": 3, "_ddb_loads__orders": 4}
-    assert found.views == ("orders", "orders__lines")
-    with pytest.raises(LoadError, match="loaded in between"):
-        clickhouse.forget("orders", replace(found, tables={}))
-    clickhouse.forget("orders", found)
-    assert clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase() ORDER BY name") == [
-        ("_ddb_loads",),
-        ("mine",),
-    ]
-    assert not clickhouse.holdings("orders")
-    assert clickhouse.recorded("orders").loads == ()
 
 
 def test_the_self_test_finds_nothing_here_and_leaves_nothing(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:

@@ -43,10 +43,11 @@ def holdings(server: Server, root: str) -> Holdings:
 
 def forget(server: Server, root: str, expected: Holdings, patience: float, before: Callable[[], None]) -> None:
     """Drops what was found, after `before`; nothing if it is no longer the same."""
-    with Lock(server, root, patience=patience):
+    with Lock(server, root, patience=patience) as lock:
         if holdings(server, root) != expected:
             raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
         before()
+        lock.check()
         for name in expected.views:
             server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         for name in stages(server, root):

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from ddb_assets.contract.durable import DurableFormat
+from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LEDGER, LEDGERS, literal, names, table
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
@@ -39,7 +40,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The loads of a table in order, those that count, and the one that must be finished first."""
+    """The loads of a table in order, those that count, and the one that must be finished first.
+
+    That one has a higher number than every load that is done. Another load that was decided and not finished has been started
+    over since.
+    """
 
     every: tuple[Entry, ...]
     done: tuple[Entry, ...]
@@ -47,8 +52,8 @@ class Ledger:
 
     @property
     def sequence(self) -> int:
-        """The number of the newest load."""
-        return max((entry.row.sequence for entry in self.every), default=0)
+        """The number of the newest load, finished or not."""
+        return max((entry.row.sequence for entry in (*self.every, *filter(None, [self.pending]))), default=0)
 
 
 NO_LOADS = Ledger((), (), None)
@@ -92,15 +97,27 @@ def read(server: Server, root: str) -> Ledger:
         row = LedgerRow(**cast("dict[str, Any]", named))
         entries.append((state, Entry(row, bool(restarts), json.loads(hidden or "{}"), plan)))
     every = tuple(_once([entry for state, entry in entries if state == "done"]))
-    finished = {entry.row.load_id for entry in every}
     begin = max((place for place, entry in enumerate(every) if entry.restarts), default=0)
-    anew = every[begin].row.loaded_at if every and every[begin].restarts else None
-    begun = [entry for state, entry in entries if state == "begun" and entry.row.load_id not in finished]
-    pending = [entry for entry in begun if anew is None or entry.row.loaded_at > anew]
-    return Ledger(every, every[begin:], pending[0] if pending else None)
+    newest = max((entry.row.sequence for entry in every), default=0)
+    pending = [entry for state, entry in entries if state == "begun" and entry.row.sequence > newest]
+    return Ledger(every, every[begin:], pending[-1] if pending else None)
 
 
-def write(server: Server, state: State, entry: Entry) -> None:
+def begin(server: Server, lock: Lock, entry: Entry) -> None:
+    """Adds the row that decides, if the load still has the lock when the server adds it; else raises InterruptedLoadError."""
+    # guard: ClickHouse: decided with the lock
+    _write(server, "begun", entry, f" WHERE {lock.held()}")
+    own = f"state = 'begun' AND load_id = {literal(entry.row.load_id)}"
+    if not server.value(f"SELECT count() FROM {table(LEDGER, entry.row.relation)} WHERE {own}"):
+        raise lock.lost()
+
+
+def end(server: Server, entry: Entry) -> None:
+    """Adds the row of a load that is done."""
+    _write(server, "done", entry)
+
+
+def _write(server: Server, state: State, entry: Entry, condition: str = "") -> None:
     """Adds a row. Written twice by the same load it counts once."""
     row = entry.row
     own: dict[str, object] = {
@@ -114,7 +131,8 @@ def write(server: Server, state: State, entry: Entry) -> None:
     token = literal(f"{row.load_id} {state}")
     server.execute(
         f"INSERT INTO {table(LEDGER, row.relation)} ({names(values)}) "
-        f"SETTINGS async_insert = 0, insert_deduplication_token = {token} VALUES ({', '.join(map(literal, values.values()))})"
+        f"SETTINGS async_insert = 0, insert_deduplication_token = {token} "
+        f"SELECT {', '.join(map(literal, values.values()))}{condition}"
     )
 
 

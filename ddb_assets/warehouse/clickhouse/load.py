@@ -91,9 +91,9 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
         said = ledger.read(server, report.root.name)
         if said.pending and not how.restart:
             # guard: ClickHouse: a decided load is finished first
-            finish(server, said.pending)
+            finish(server, lock, said.pending)
             said = ledger.read(server, report.root.name)
-        _drop_leftovers(server, report.root.name)
+        _drop_leftovers(server, lock, report.root.name)
         known = history(said, report)
         if how.restart:
             known = known.started_over()
@@ -118,10 +118,10 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
             lock.check()
         except BaseException:
             with suppress(WarehouseError):  # the next load does it
-                _drop_leftovers(server, report.root.name)
+                _drop_leftovers(server, lock, report.root.name)
             raise
-        ledger.write(server, "begun", entry)
-        done = finish(server, entry).row
+        ledger.begin(server, lock, entry)
+        done = finish(server, lock, entry).row
     return replace(done.result, applied=True, table_rows=done.table_rows, seconds=time.monotonic() - started)
 
 
@@ -183,9 +183,12 @@ def _counted(server: Server, report: Report) -> dict[str, int]:
     return {one.name: cast("int", server.value(f"SELECT count() FROM {quoted(one.name)}")) for one in report.relations}
 
 
-def _drop_leftovers(server: Server, root: str) -> None:
-    """Drops what loads that were not decided have staged."""
-    for name in catalog.stages(server, root):
+def _drop_leftovers(server: Server, lock: Lock, root: str) -> None:
+    """Drops what loads that were not decided have staged, and nothing that a load has staged which has taken the lock away."""
+    found = catalog.stages(server, root)
+    # guard: ClickHouse: what another load has staged
+    lock.check()
+    for name in found:
         server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
 
 

@@ -1,9 +1,14 @@
-"""One load of a table at a time: a table that only one load can create, with the end of its lease as comment.
+"""One load of a table at a time: a table that only one load can create. Its comment names the holder and the end of the lease.
 
 ClickHouse has no locks that a client could take. To create a table that exists is an error, though, and of two that create it
-one succeeds. The load renews its lease while it runs; if its process dies, the lease ends, and the next load takes the lock
-away. A load looks whether it still has the lock right before what it has staged becomes valid.
+one succeeds. The load renews its lease while it runs, by a row with its name and the new end. If its process dies, the lease
+ends, and the next load takes the lock away. Ends of leases are times of the server.
+
+A process may also be paused, lose the lock, and wake up while another load is running or when it is done. Only the server can
+stop it then. So the statement that decides has the lock as its condition (`held`), and each later one needs a staging table of
+this load, which the other load drops. A renewal that comes too late is a row in the lock of another holder and does not count.
 """
+# ruff: noqa: S608  -- names come from quoted(), values from literal()
 
 import logging
 import secrets
@@ -15,7 +20,7 @@ from typing import Self
 
 from ddb_assets.warehouse.clickhouse.catalog import standing
 from ddb_assets.warehouse.clickhouse.server import EXISTS, UNKNOWN_TABLE, Server, StatementError
-from ddb_assets.warehouse.clickhouse.sql import LOCK, literal, table
+from ddb_assets.warehouse.clickhouse.sql import LOCK, literal, quoted, table
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 
 logger = logging.getLogger(__name__)
@@ -62,12 +67,24 @@ class Lock:
         """Raises InterruptedLoadError if the lock has been taken away, because it was not renewed in time."""
         # guard: ClickHouse: the lock is held
         if not self._is_ours():
-            raise InterruptedLoadError(f"the load of {self._root} was delayed for so long that another one has begun")
+            raise self.lost()
+
+    def lost(self) -> InterruptedLoadError:
+        """What a load says that has lost the lock."""
+        return InterruptedLoadError(f"the load of {self._root} was delayed for so long that another one has begun")
+
+    def held(self) -> str:
+        """The condition of SQL that this load has the lock, for a statement that must not come too late."""
+        return (
+            f"(SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {literal(LOCK + self._root)} "
+            f"AND startsWith(comment, {literal(f'{self._holder} ')})) = 1"
+        )
 
     def _taken(self) -> bool:
         try:
             self._server.execute(
-                f"CREATE TABLE {self._name} (nothing UInt8) ENGINE = Memory COMMENT {literal(self._comment())}"
+                f"CREATE TABLE {self._name} (holder String, until Int64) ENGINE = MergeTree ORDER BY tuple() "
+                f"COMMENT {literal(f'{self._holder} {self._end()}')}"
             )
         except StatementError as error:
             if error.code != EXISTS:
@@ -75,8 +92,8 @@ class Lock:
             return False
         return True
 
-    def _comment(self) -> str:
-        return f"{self._holder} {self._now() + int(self._lease * 1_000_000)}"
+    def _end(self) -> int:
+        return self._now() + int(self._lease * 1_000_000)
 
     def _now(self) -> int:
         """The server's time, in microseconds."""
@@ -87,11 +104,17 @@ class Lock:
         if not found:
             return None
         holder, _, until = found.comment.partition(" ")
-        return holder, int(until) if until.isdecimal() else 0
+        renewed = f"SELECT max(until) FROM {quoted(name)} WHERE holder = {literal(holder)}"
+        try:
+            return holder, max(int(until) if until.isdecimal() else 0, int(self._server.value(renewed)))
+        except StatementError as error:
+            if error.code != UNKNOWN_TABLE:
+                raise
+            return None  # it has just ended
 
     def _is_ours(self) -> bool:
-        found = self._read(LOCK + self._root)
-        return found is not None and found[0] == self._holder
+        found = standing(self._server, LOCK + self._root)
+        return found is not None and found.comment.startswith(f"{self._holder} ")
 
     def _take_away_expired(self) -> None:
         found = self._read(LOCK + self._root)
@@ -108,15 +131,19 @@ class Lock:
         if self._read(LOCK + aside) == found:
             logger.warning("the lock of %s had expired: its process has ended or hangs", self._root)
             self._server.execute(f"DROP TABLE {moved}")
-        else:  # another load has just taken the lock again
-            with suppress(StatementError):
-                self._server.execute(f"RENAME TABLE {moved} TO {self._name}")
+            return
+        try:  # it has just been renewed, or another load has it now
+            self._server.execute(f"RENAME TABLE {moved} TO {self._name}")
+        except StatementError as error:
+            if error.code != EXISTS:
+                raise
+            self._server.execute(f"DROP TABLE {moved}")  # a third load has the lock, and its holder sees that
 
     def _renew(self) -> None:
         while not self._ended.wait(self._lease / 3):
             try:
                 if not self._is_ours():
                     return
-                self._server.execute(f"ALTER TABLE {self._name} MODIFY COMMENT {literal(self._comment())}")
+                self._server.execute(f"INSERT INTO {self._name} VALUES ({literal(self._holder)}, {self._end()})")
             except WarehouseError as error:
                 logger.warning("the lock of %s could not be renewed: %s", self._root, error)

@@ -18,6 +18,7 @@ from typing import Self
 from ddb_assets.warehouse.clickhouse import ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
+from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
 from ddb_assets.warehouse.errors import WarehouseError
@@ -49,10 +50,11 @@ class Plan:
         return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"])})
 
 
-def finish(server: Server, pending: Entry) -> Entry:
+def finish(server: Server, lock: Lock, pending: Entry) -> Entry:
     """Does the steps of a decided load; returns its entry with the rows that the tables have now.
 
-    Raises WarehouseError when a step cannot be done; it is done with the next load then.
+    Raises WarehouseError when a step cannot be done; it is done with the next load then. If the lock is lost meanwhile, another
+    load finishes this one: each step here needs a staging table, which is dropped when the load is done.
     """
     plan, relation = Plan.parse(pending.plan), pending.row.relation
     (root, staged), *children = plan.stages.items()
@@ -74,13 +76,14 @@ def finish(server: Server, pending: Entry) -> Entry:
         _clean(server, plan, root, {name for name, _ in children} if plan.replaces else set())
     there = _rows_of(server, root, plan)
     if there != plan.upserted:
+        lock.check()
         raise WarehouseError(
             f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
             "changed by something that is no load; start the table over"
         )
     counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
     entry = ledger.done(pending, counted, datetime.now(UTC))
-    ledger.write(server, "done", entry)
+    ledger.end(server, entry)
     for stage in plan.stages.values():
         server.execute(f"DROP TABLE IF EXISTS {table(STAGE, stage)}")
     return entry
@@ -93,8 +96,11 @@ def _attach(server: Server, name: str, stage: str) -> None:
 def _replace(server: Server, name: str, stage: str) -> None:
     if server.value(f"SELECT count() FROM {table(STAGE, stage)}"):
         server.execute(f"ALTER TABLE {table(ROWS, name)} REPLACE PARTITION tuple() FROM {table(STAGE, stage)}")
-    else:  # newer servers take no empty table for this
-        server.execute(f"ALTER TABLE {table(ROWS, name)} DROP PARTITION tuple()")
+    else:  # newer servers replace nothing by an empty table; attaching it fails if another load has finished this one
+        # guard: ClickHouse: nothing is dropped too late
+        server.execute(
+            f"ALTER TABLE {table(ROWS, name)} ATTACH PARTITION tuple() FROM {table(STAGE, stage)}, DROP PARTITION tuple()"
+        )
 
 
 def _rows_of(server: Server, root: str, plan: Plan) -> int:

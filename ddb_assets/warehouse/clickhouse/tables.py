@@ -107,7 +107,7 @@ def _recreated(server: Server, relation: Relation, have: RowsTable) -> RowsTable
             f"{', '.join(c.name for c in relation.identity)}: ClickHouse cannot change that. Drop the table with `ddb-assets "
             "forget`, then load a full export"
         )
-    server.execute(f"DROP TABLE {place}")
+    server.execute(f"DROP TABLE IF EMPTY {place}")
     return None
 
 

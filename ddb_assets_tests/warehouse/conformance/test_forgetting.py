@@ -37,6 +37,9 @@ def test_all_that_the_ledger_lists_is_dropped_and_nothing_else(
     opened.forget("orders", held, patience=PATIENCE)
     assert all_of_them - subject.tables() == held.tables.keys()
     assert held.tables.keys() <= before
+    for view in held.views:
+        with pytest.raises(Exception, match=view):
+            subject.rows(view, "order_id")
     assert opened.holdings("orders") == Holdings()
     assert not opened.recorded("orders").loads
     assert opened.rows(["customers"]) == {"customers": 1}
