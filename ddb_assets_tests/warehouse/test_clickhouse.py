@@ -299,7 +299,7 @@ def asleep(clickhouse: ClickHouseWarehouse, source: Source, time: int, before: i
 
     with again(clickhouse) as sleeper:
         reached = paused(sleeper, before, meanwhile)
-        with suppress(WarehouseError):
+        with suppress(InterruptedLoadError):
             sleeper.load(export)
     if not reached():
         clickhouse.load(other)
@@ -310,6 +310,8 @@ def asleep(clickhouse: ClickHouseWarehouse, source: Source, time: int, before: i
     recorded = clickhouse.recorded("orders", counted=True)
     assert recorded.differing == {}
     assert [one.sequence for one in recorded.loads] == list(range(1, len(recorded.loads) + 1))
+    decided, done = (f"SELECT load_id FROM _ddb_loads__orders WHERE state = '{state}'" for state in ("begun", "done"))
+    assert clickhouse.query(f"{decided} AND load_id NOT IN ({done})") == []
     return reached()
 
 

@@ -91,7 +91,7 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
         said = ledger.read(server, report.root.name)
         if said.pending and not how.restart:
             # guard: ClickHouse: a decided load is finished first
-            finish(server, lock, said.pending)
+            finish(server, said.pending)
             said = ledger.read(server, report.root.name)
         _drop_leftovers(server, lock, report.root.name)
         known = history(said, report)
@@ -121,7 +121,7 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
                 _drop_leftovers(server, lock, report.root.name)
             raise
         ledger.begin(server, lock, entry)
-        done = finish(server, lock, entry).row
+        done = finish(server, entry).row
     return replace(done.result, applied=True, table_rows=done.table_rows, seconds=time.monotonic() - started)
 
 

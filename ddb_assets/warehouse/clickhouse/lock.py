@@ -30,7 +30,10 @@ _PAUSE = 0.5
 
 
 class Lock:
-    """The right to change a root relation's tables, while it is entered. Waits up to `patience` seconds for another load."""
+    """The right to change a root relation's tables, while it is entered. Waits up to `patience` seconds for another load.
+
+    An error in the block becomes InterruptedLoadError if the lock has been lost, because then it says nothing of the tables.
+    """
 
     def __init__(self, server: Server, root: str, *, patience: float) -> None:
         self._server, self._root, self._patience, self._lease = server, root, patience, LEASE_SECONDS
@@ -59,9 +62,13 @@ class Lock:
         self._ended.set()
         if self._renewal:
             self._renewal.join()
+        lost = False
         with suppress(WarehouseError):  # then the lease ends it
-            if self._is_ours():
+            lost = not self._is_ours()
+            if not lost:
                 self._server.execute(f"DROP TABLE {self._name}")
+        if lost and isinstance(error, WarehouseError):  # then a table may be gone because of that
+            raise self.lost() from error
 
     def check(self) -> None:
         """Raises InterruptedLoadError if the lock has been taken away, because it was not renewed in time."""

@@ -18,7 +18,6 @@ from typing import Self
 from ddb_assets.warehouse.clickhouse import ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
-from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
 from ddb_assets.warehouse.errors import WarehouseError
@@ -50,7 +49,7 @@ class Plan:
         return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"])})
 
 
-def finish(server: Server, lock: Lock, pending: Entry) -> Entry:
+def finish(server: Server, pending: Entry) -> Entry:
     """Does the steps of a decided load; returns its entry with the rows that the tables have now.
 
     Raises WarehouseError when a step cannot be done; it is done with the next load then. If the lock is lost meanwhile, another
@@ -76,7 +75,6 @@ def finish(server: Server, lock: Lock, pending: Entry) -> Entry:
         _clean(server, plan, root, {name for name, _ in children} if plan.replaces else set())
     there = _rows_of(server, root, plan)
     if there != plan.upserted:
-        lock.check()
         raise WarehouseError(
             f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
             "changed by something that is no load; start the table over"
