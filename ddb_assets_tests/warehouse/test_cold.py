@@ -234,6 +234,44 @@ def test_a_move_that_crashes_is_begun_again(store: ColdStore, engine: RedshiftEn
     assert {move for _, move in store.stored("orders__lines__cold")} == {1, len(STEPS), len(STEPS) + 1}
 
 
+def test_a_move_that_finds_nothing_takes_away_what_was_given_up(
+    store: ColdStore, engine: RedshiftEngine, aged: AgedSource
+) -> None:
+    aged.put(11, "d", "600 x", "v")
+    load(engine, aged.window(10, 20))
+    with pytest.raises(StopError):
+        store.move(engine, step=stopping("show"))
+    aged.put(21, "d", "1 young by now")
+    load(engine, aged.window(20, 30))
+    assert [key for key, _ in store.stored()] == ["a", "b", "c", "d"]
+    for _ in range(2):
+        assert (done := store.move(engine)).move is None
+        assert (done.rows, done.cold, done.lost) == ({}, 3, 0)
+        assert [key for key, _ in store.stored()] == ["a", "b", "c"]
+        assert [move for _, move in store.stored("orders__lines__cold")] == [1] * 6
+        consistent(engine, aged, 30)
+    assert select(engine, "SELECT COUNT(*) FROM _ddb_moves__orders") == [(3,)]  # the last one needed no number
+
+
+def test_a_move_whose_rows_were_taken_away_by_one_that_found_nothing_is_given_up(
+    store: ColdStore, engine: RedshiftEngine, aged: AgedSource
+) -> None:
+    """Else it could commit by what Redshift still knows of the Iceberg table, whose rows are gone."""
+    aged.put(11, "d", "600 x", "v")
+    load(engine, aged.window(10, 20))
+
+    def find_nothing(name: str) -> None:
+        if name == "commit":
+            assert store.move(another, days=10_000).rows == {}
+
+    with store.engine() as another:
+        another.session = "4e5f6a7b"
+        with pytest.raises(WarehouseError, match="has begun while move"):
+            store.move(engine, step=find_nothing)
+    consistent(engine, aged, 20)
+    assert hot(engine) == {"d", "young"}
+
+
 @pytest.mark.slow
 def test_a_lost_connection_leaves_everything_as_it_was(
     store: ColdStore, engine: RedshiftEngine, source: AgedSource

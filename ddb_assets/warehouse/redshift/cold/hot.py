@@ -6,9 +6,9 @@ from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.redshift.cold import moves
 from ddb_assets.warehouse.redshift.cold.choosing import Hot
 from ddb_assets.warehouse.sql import cold, ddl, ledger, statements
-from ddb_assets.warehouse.sql.engine import NOTHING, SqlEngine
+from ddb_assets.warehouse.sql.engine import NOTHING, SqlEngine, number
 from ddb_assets.warehouse.sql.read_history import filled
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.tables import GONE_SINCE, cold_columns, evolve
 
 VERSION = "_ddb_version"
@@ -28,6 +28,12 @@ def look(engine: SqlEngine, root: TableName) -> Hot:
         raise WarehouseError(f"{root} has no rows that could become cold: load a full export first")
     names = [root.name, *sorted(name for name in relations if name != root.name and name in there)]
     return Hot(root, {name: there[name].types for name in names}, keys, VERSION)
+
+
+def newest_load(engine: SqlEngine, root: TableName) -> int:
+    """The number of the newest load in the ledger; 0 if there is none."""
+    loads = ledger.ledger(str(root.schema), root.name)
+    return number(engine, Statement(f"SELECT COALESCE(MAX(sequence), 0) FROM {loads}"))  # noqa: S608 -- a quoted name
 
 
 def provide(engine: SqlEngine, root: TableName) -> Hot:

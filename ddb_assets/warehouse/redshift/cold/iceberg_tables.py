@@ -104,10 +104,24 @@ def bounds(table: "Table", task: "FileScanTask") -> tuple[int, int]:
     return int(from_bytes(LongType(), lowest)), int(from_bytes(LongType(), highest))
 
 
-def write(
-    table: "Table", batches: Iterable[pa.RecordBatch], move: int, abandoned: Collection[int], url: CatalogUrl
-) -> Written:
-    """Appends the rows of a move in one commit, which also takes away the rows of moves that were given up.
+def take_away(catalog: "Catalog", url: CatalogUrl, name: str, owner: str, moves: Collection[int]) -> bool:
+    """Takes the rows of moves that were given up out of a relation's Iceberg table; whether there were any.
+
+    Raises IcebergError for a table that is not `owner`'s.
+    """
+    with translated(f"the Iceberg table {name} in {url}"):
+        if not catalog.table_exists((url.namespace, name)):
+            return False
+        table = find(catalog, url, name, owner)
+        before, theirs = table.metadata.current_snapshot_id, f"{MOVE} in ({', '.join(map(str, moves))})"
+        # guard: rows of moves that were given up
+        if any(True for _ in table.scan(row_filter=theirs).plan_files()):
+            table.delete(theirs)
+        return table.metadata.current_snapshot_id != before
+
+
+def write(table: "Table", batches: Iterable[pa.RecordBatch], move: int, url: CatalogUrl) -> Written:
+    """Appends the rows of a move in one commit.
 
     The batches have columns named like the table's fields, `_ddb_move` too.
     """
@@ -118,10 +132,6 @@ def write(
         with writing(table, staged) as writer:
             for batch in batches:
                 writer.add(batch)
-            left = f"{MOVE} in ({', '.join(map(str, abandoned))})"
-            # guard: rows of moves that were given up
-            if abandoned and any(True for _ in table.scan(row_filter=left).plan_files()):
-                staged.delete(left)
             if files := writer.finish():
                 snapshot = commit(staged, files, summary={MOVE_PROPERTY: str(move)})
         return Written(snapshot, sum(file.record_count for file in files), writer.bytes, len(files))

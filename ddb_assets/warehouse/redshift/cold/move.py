@@ -4,11 +4,10 @@
         ─► BEGIN, lock of loads ─► cold keys ─► hot = cold, value by value ─► delete hot rows ─► ledger ─► COMMIT
 
 Cold rows are shown by the table of cold keys only (`sql/cold.py`). It changes in the same transaction in which the hot rows
-are deleted, so until then rows are hot, and from then on cold. What a move wrote and did not finish is not shown by
-anything, and the next move takes it away. An item that changes between UNLOAD and the last transaction has another version by
-then, and stays hot.
+are deleted (`swap.py`), so until then rows are hot, and from then on cold. What a move wrote and did not finish is not shown
+by anything. The next move takes it away, also if it finds nothing to move. An item that changes between UNLOAD and the last
+transaction has another version by then, and stays hot.
 """
-# ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import logging
 import time
@@ -21,21 +20,22 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.logs import about
-from ddb_assets.warehouse.bookkeeping import MOVE, STALE_SINCE, cold_name
+from ddb_assets.warehouse.bookkeeping import cold_name
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.protocol import ColdOptions
 from ddb_assets.warehouse.redshift.cold import iceberg_tables, moves
 from ddb_assets.warehouse.redshift.cold.choosing import Hot, check_time, choose, rows_of
 from ddb_assets.warehouse.redshift.cold.external import external_schema
-from ddb_assets.warehouse.redshift.cold.hot import look, provide
+from ddb_assets.warehouse.redshift.cold.hot import look, newest_load, provide
+from ddb_assets.warehouse.redshift.cold.swap import Swap
 from ddb_assets.warehouse.redshift.cold.unload import Unloaded, statement
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import ColdMove
 from ddb_assets.warehouse.sql import cold, ledger, ledgers, statements, views
 from ddb_assets.warehouse.sql.cold import ColdTable
-from ddb_assets.warehouse.sql.cold_rows import ColdRows, comparable
+from ddb_assets.warehouse.sql.cold_rows import ColdRows
 from ddb_assets.warehouse.sql.engine import number
-from ddb_assets.warehouse.sql.statements import COLD, Statement, TableName, quoted
+from ddb_assets.warehouse.sql.statements import COLD, Statement, TableName
 from ddb_assets.warehouse.sql.tables import provide_schema
 
 logger = logging.getLogger(__name__)
@@ -90,16 +90,18 @@ class _Move:
 
     def run(self) -> ColdMove:
         base = join(self._engine.settings.staging or self._url.location, "_ddb_unload")
-        given_up = moves.abandoned(self._engine, self._root, self._this.number)
-        for number_ in given_up:
-            self._storage.delete(one.uri for one in self._storage.list(join(base, self._this.folder(number_))))
+        taken_away = self._take_away(moves.abandoned(self._engine, self._root, self._this.number), base)
         self._options.step("unload")
         count, kept, sequence, unloaded = self._unload(join(base, self._this.folder()))
         try:
             if not count:
-                moves.withdraw(self._engine, self._root, self._this.number)
+                # guard: a move whose rows were taken away stays given up
+                if taken_away:
+                    moves.end(self._engine, self._root, self._this.number, {}, 0)
+                else:
+                    moves.withdraw(self._engine, self._root, self._this.number)
                 return self._result(count, kept, {})
-            fields = self._write(unloaded, given_up)
+            fields = self._write(unloaded)
             self._options.step("show")
             self._show(fields)
             rows, cold_items = self._commit(fields, sequence)
@@ -114,12 +116,31 @@ class _Move:
                 self._engine.execute(Statement(f"DROP TABLE IF EXISTS {self._chosen}"))
         return self._result(cold_items, kept, rows, changed=count - cold_items)
 
+    def _take_away(self, given_up: list[int], base: str) -> bool:
+        """Deletes what moves that were given up have left; whether any of it was in an Iceberg table.
+
+        Their processes may still run. They cannot commit while a later move is in the table of moves.
+        """
+        if not given_up:
+            return False
+        for one in given_up:
+            self._storage.delete(file.uri for file in self._storage.list(join(base, self._this.folder(one))))
+        with open_catalog(self._url, self._engine.aws) as catalog:
+            found = [
+                iceberg_tables.take_away(catalog, self._url, cold_name(relation), self._owner(relation), given_up)
+                for relation in self._hot.relations
+            ]
+        return any(found)
+
+    def _owner(self, relation: str) -> str:
+        return f"{self._this.owner} {self._hot.table(relation)}"
+
     def _unload(self, folder: str) -> tuple[int, int, int, dict[str, Unloaded]]:
         """In one snapshot: how many items move, how many are too wide, the newest load, and the files of each relation."""
         engine, hot, unloaded = self._engine, self._hot, dict[str, Unloaded]()
         role = engine.settings.iam_role
         with engine.transaction():
-            sequence = self._sequence()
+            sequence = newest_load(engine, self._root)
             count, kept = choose(engine, hot, self._chosen, self._options.by, self._options.before)
             for relation in hot.relations if count else ():
                 prefix = f"{join(folder, relation)}/"
@@ -131,24 +152,20 @@ class _Move:
             )
         return count, kept, sequence, unloaded
 
-    def _sequence(self) -> int:
-        loads = ledger.ledger(str(self._root.schema), self._root.name)
-        return number(self._engine, Statement(f"SELECT COALESCE(MAX(sequence), 0) FROM {loads}"))
-
-    def _write(self, unloaded: Mapping[str, Unloaded], given_up: list[int]) -> dict[str, ColdTable]:
+    def _write(self, unloaded: Mapping[str, Unloaded]) -> dict[str, ColdTable]:
         """Appends the rows to the Iceberg tables."""
         found: dict[str, ColdTable] = {}
         with open_catalog(self._url, self._engine.aws) as catalog:
             for relation, files in unloaded.items():
                 self._options.step(f"write {relation}")
-                name, owner = cold_name(relation), f"{self._this.owner} {self._hot.table(relation)}"
-                table, fields = iceberg_tables.provide(catalog, self._url, name, owner, files.types)
+                name = cold_name(relation)
+                table, fields = iceberg_tables.provide(catalog, self._url, name, self._owner(relation), files.types)
                 found[relation] = ColdTable(TableName(self._place, name), fields)
-                if not files.rows and not given_up:
+                if not files.rows:
                     continue
                 rows = files.batches(self._storage, iceberg_tables.names(fields, files.types))
                 rows = iceberg_tables.with_move(rows, self._this.number)
-                done = iceberg_tables.write(table, rows, self._this.number, given_up, self._url)
+                done = iceberg_tables.write(table, rows, self._this.number, self._url)
                 if done.rows != files.rows:
                     raise WarehouseError(f"{files.rows} rows were unloaded for {name}, and {done.rows} written")
                 self._written[relation] = done
@@ -198,14 +215,7 @@ class _Move:
             if now != hot:
                 raise InterruptedLoadError(f"a load has changed the columns of {self._root}, so its move begins again")
             self._check_views()
-            engine.execute(self._insert_keys(fields[self._root.name]))
-            rows = {relation: self._checked(relation, fields[relation], sequence) for relation in hot.relations}
-            for relation in reversed(hot.relations):
-                # guard: rows are not hot and cold
-                engine.execute(self._delete_hot(relation))
-            both = number(engine, self._count_both())
-            if both:
-                raise WarehouseError(f"{both} items of {self._root} would be hot and cold: nothing was moved")
+            rows = Swap(engine, hot, self._keys, this, fields, sequence).run()
             ledger.recount(engine, str(self._root.schema), self._root.name, hot.relations)
             size = sum(one.bytes for one in self._written.values())
             moves.end(engine, self._root, this, rows, size)
@@ -221,62 +231,6 @@ class _Move:
                 # guard: views show cold rows before there are any
                 if found is None or COLD not in found.definition:
                     raise InterruptedLoadError(f"a load has replaced {view}, so the move of {self._root} begins again")
-
-    def _rows(self, relation: str, table: ColdTable) -> ColdRows:
-        hot = self._hot
-        return ColdRows(table, self._keys, hot.keys, hot.version, hot.types[relation], move=self._this.number)
-
-    def _insert_keys(self, table: ColdTable) -> Statement:
-        """The keys of the items whose hot version is the cold one."""
-        hot, rows = self._hot, self._rows(self._root.name, table)
-        stale = [STALE_SINCE] if STALE_SINCE in hot.types[self._root.name] else []
-        names = [*hot.keys, hot.version]
-        own = [self._root.column(name) for name in (*names, *stale)]
-        same = [f"{rows.value(name)} = {self._root.column(name)}" for name in names]
-        same.append(f"{table.table.column(MOVE)} = {self._this.number}")
-        columns = ", ".join(map(quoted, (*names, *stale, MOVE)))
-        return Statement(
-            f"INSERT INTO {self._keys} ({columns}) SELECT {', '.join(own)}, CAST({self._this.number} AS BIGINT) "
-            f"FROM {self._root} INNER JOIN {table.table} ON {' AND '.join(same)}"
-        )
-
-    def _of_this_move(self, relation: str) -> str:
-        """The condition that a hot row is of an item that has become cold by this move."""
-        return f"{self._hot.same(self._hot.table(relation), self._keys)} AND {self._keys.column(MOVE)} = {self._this.number}"
-
-    def _checked(self, relation: str, table: ColdTable, sequence: int) -> int:
-        """How many rows of a relation become cold. Raises WarehouseError if any of them is not what the hot row is."""
-        engine, own, types = self._engine, self._hot.table(relation), self._hot.moved(relation)
-        rows = self._rows(relation, table)
-        joined = f"FROM {own} INNER JOIN {self._keys} ON {self._of_this_move(relation)}"
-        hot = ", ".join(comparable(own.column(name), kind) for name, kind in types.items())
-        as_cold = [comparable(rows.value(name), kind) for name, kind in types.items()]
-        there = number(engine, Statement(f"SELECT COUNT(*) {joined}"))
-        moved = number(engine, Statement(rows.query(["COUNT(*)"])))
-        differing = number(
-            engine,
-            Statement(
-                f"SELECT COUNT(*) FROM (SELECT {hot} {joined} EXCEPT {rows.query(as_cold)}) AS {quoted('other')}"
-            ),
-        )
-        # guard: cold rows are the hot ones
-        if moved != there or differing:
-            if self._sequence() != sequence:
-                raise InterruptedLoadError(f"a load has changed rows of {own} while they were moved")
-            raise WarehouseError(
-                f"{own} has {there} rows to move, {table.table} shows {moved} for them, and {differing} differ: nothing was "
-                "moved. Nothing is lost, and the rows that were written are taken away by the next move"
-            )
-        return there
-
-    def _delete_hot(self, relation: str) -> Statement:
-        return Statement(
-            f"DELETE FROM {self._hot.table(relation)} USING {self._keys} WHERE {self._of_this_move(relation)}"
-        )
-
-    def _count_both(self) -> Statement:
-        same = " AND ".join(f"{self._root.column(name)} = {self._keys.column(name)}" for name in self._hot.keys)
-        return Statement(f"SELECT COUNT(*) FROM {self._root} INNER JOIN {self._keys} ON {same}")
 
     def _shown(self) -> int:
         """How many of the cold items have a row in the Iceberg table."""
