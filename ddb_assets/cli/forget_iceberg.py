@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
 
 
+PURGED = {"rest", "s3tables"}
+"""The kinds of catalogs that delete the files of a table themselves."""
+
+
 class NotOursError(DdbAssetsError):
     """A table has the name of one of ours and is somebody else's."""
 
@@ -42,30 +46,42 @@ class Left:
         if not names:
             return
         parsed = CatalogUrl.parse(self.url)
-        storage = aws.storage() if parsed.needs_aws else Storage()
         with open_catalog(parsed, aws, make=False) as catalog:
             for name in self.tables:
                 if name in names:
                     with translated(f"{name} in {parsed} cannot be dropped"):
-                        _drop(catalog, parsed, name, storage)
+                        _drop(catalog, parsed, name, _storage(parsed, aws))
 
 
 def left(url: str, name: str, cold: Mapping[str, str], declared: Collection[str], aws: "AWS") -> Left:
     """Those of the table of this name; `cold` has the tables of cold rows with the name by which the warehouse owns them.
 
-    Raises NotOursError for a table that is, or may be, somebody else's.
+    Raises NotOursError for a table that is, or may be, somebody else's, and IcebergError for one whose folder is another's too.
     """
     parsed = CatalogUrl.parse(url)
     with open_catalog(parsed, aws, make=False) as catalog, translated(f"the tables in {parsed} cannot be read"):
         found = [*_changes(catalog, parsed, name, declared), *_cold(catalog, parsed, cold)]
+        if parsed.kind not in PURGED:
+            for table in found:
+                _check_alone(table, _storage(parsed, aws))
         return Left(url, {table.name()[-1]: _rows(table) for table in found})
+
+
+def _storage(url: CatalogUrl, aws: "AWS") -> Storage:
+    return aws.storage() if url.needs_aws else Storage()
+
+
+def _check_alone(table: "Table", storage: Storage) -> None:
+    from ddb_assets.iceberg.upkeep import check_alone
+
+    check_alone(table, storage)
 
 
 def _drop(catalog: "Catalog", url: CatalogUrl, name: str, storage: Storage) -> None:
     table = _loaded(catalog, url, name)
     if table is None:
         return
-    if url.kind in {"rest", "s3tables"}:
+    if url.kind in PURGED:
         catalog.purge_table(table.name())
         return
     for folder in ("data", "metadata"):

@@ -7,6 +7,7 @@ configured as for pyiceberg itself, for a catalog of the name `ddb_assets` (`PYI
 pyiceberg is an extra, and is loaded when a catalog is opened.
 """
 
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -62,9 +63,15 @@ def translated(what: str) -> Iterator[None]:
         raise
 
 
-def location_of(url: CatalogUrl, table: str) -> str | None:
-    """Where a new table lies; None where the catalog chooses the place."""
-    return join(url.location, url.namespace, table) if url.location else None
+def location_of(url: CatalogUrl, table: str, namespace: str = "") -> str | None:
+    """Where a new table lies; None where the catalog chooses the place. `namespace` is the URL's by default.
+
+    No other table ever gets the same place, not even one of that name in another catalog: each would take the other's files
+    for orphans.
+    """
+    if not url.location:
+        return None
+    return join(url.location, namespace or url.namespace, f"{table}-{uuid.uuid4().hex[:12]}")
 
 
 def _opened(url: CatalogUrl, aws: "AWS | None") -> "Catalog":

@@ -10,14 +10,17 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import FileScanTask, Table
 
 from ddb_assets.aws.storage import Entry, join
+from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.properties import PENDING, PREFIX
 from ddb_assets.iceberg.rewriting import rewrite
 
@@ -116,8 +119,31 @@ def expire(table: Table, snapshots: list[int]) -> None:
         table.refresh()
 
 
+def check_alone(table: Table, storage: "Storage") -> None:
+    """Raises IcebergError if another table puts its files where this one does, as tables of two catalogs once could."""
+    known = {
+        _file(one) for one in (table.metadata_location, *(one.metadata_file for one in table.metadata.metadata_log))
+    }
+    for entry in storage.list(join(table.location(), "metadata")):
+        if ".metadata.json" not in entry.uri or _file(entry.uri) in known:
+            continue
+        with suppress(FileNotFoundError):  # a commit has deleted it meanwhile
+            found = FromInputFile.table_metadata(table.io.new_input(entry.uri))
+            # guard: files of a table in the same place
+            if found.table_uuid != table.metadata.table_uuid:
+                raise IcebergError(
+                    f"{'.'.join(table.name())} has its files in {table.location()}, and {entry.uri} there is of another table, "
+                    "so no file can be deleted: make one of the two again, in a folder of its own. If the other one is gone, "
+                    "delete that file, and its other files become orphans"
+                )
+
+
 def orphans(table: Table, storage: "Storage", before: datetime) -> list[Entry]:
-    """The files that nothing of the table names, and that were written before this moment."""
+    """The files that nothing of the table names, and that were written before this moment.
+
+    Raises IcebergError if another table puts its files in the same place.
+    """
+    check_alone(table, storage)
     needed, place = set(map(_file, _needed(table))), table.location()
     return [
         entry

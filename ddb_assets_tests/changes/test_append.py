@@ -256,7 +256,7 @@ def test_processes_that_append_at_the_same_time_append_each_landing_once(
     assert len(log.rows("orders__lines")) == 6
     files = {Path(task.file.file_path).name for task in log.table().scan().plan_files()}
     assert files == {
-        path.name for path in tmp_path.rglob("ddb_assets/orders__changes/data/**/*.parquet")
+        path.name for path in tmp_path.rglob("ddb_assets/orders__changes-*/data/**/*.parquet")
     }  # none is left over
 
 
@@ -350,4 +350,4 @@ def test_parts_that_are_not_those_of_the_report_leave_no_trace(
         log.append(made)
     assert type(caught.value).__module__.startswith("ddb_assets.")
     assert log.rows() == []
-    assert list(tmp_path.rglob("orders__changes/data/**/*.parquet")) == []
+    assert list(tmp_path.rglob("orders__changes-*/data/**/*.parquet")) == []

@@ -17,6 +17,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.changes.names import DAY
 from ddb_assets.contract.table import Table
 from ddb_assets.iceberg import upkeep, writing
+from ddb_assets.iceberg.catalog import open_catalog
+from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.properties import PENDING
 from ddb_assets.iceberg.upkeep import compact, expirable, expire, listed, orphans, ours, scattered, size
 from ddb_assets.resources.aws import AWSResource
@@ -89,7 +91,7 @@ def test_a_landing_that_comes_first_wins_over_compaction(
     with pytest.raises(Exception, match="has changed"):
         compact(table, TODAY)
     assert len(log.rows()) == rows + 1
-    on_disk = {str(path) for path in tmp_path.rglob("orders__changes/data/**/*.parquet")}
+    on_disk = {str(path) for path in tmp_path.rglob("orders__changes-*/data/**/*.parquet")}
     assert on_disk == log.files()
 
 
@@ -157,6 +159,19 @@ def test_only_old_files_that_nothing_names_are_orphans(log: Log, tmp_path: Path)
     assert young.exists()
     assert beside.exists()
     assert orphans(table, Storage(), limit) == []
+
+
+def test_no_file_is_deleted_where_another_table_has_its_files_too(log: Log, tmp_path: Path) -> None:
+    """Tables of one name in two catalogs with one location were in one place, before each got a place of its own."""
+    table = log.table()
+    assert orphans(table, Storage(), LATER) == []
+    with open_catalog(f"iceberg:///{tmp_path}/other.sqlite") as other:
+        theirs = other.create_table("ddb_assets.orders__changes", table.schema(), location=table.location())
+    for one in (table, theirs):
+        with pytest.raises(IcebergError, match=r"there is of another table, so no file can be deleted"):
+            orphans(one, Storage(), LATER)
+    Path(theirs.metadata_location).unlink()
+    assert orphans(table, Storage(), LATER) == []
 
 
 def test_a_file_whose_uri_another_engine_writes_otherwise_is_no_orphan(log: Log) -> None:

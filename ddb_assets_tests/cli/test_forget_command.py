@@ -274,6 +274,17 @@ def test_an_iceberg_table_of_somebody_else_stops_it(on_disk: World, tmp_path: Pa
     assert answer("forget", "orders", *on_disk.arguments, "--iceberg", url)["iceberg_tables"] == {"orders__changes": 1}
 
 
+def test_a_folder_with_files_of_another_table_stops_it(on_disk: World, tmp_path: Path) -> None:
+    url, before = changes(tmp_path), on_disk.files()
+    with open_catalog(url) as catalog, open_catalog(f"iceberg:///{tmp_path}/other.sqlite") as other:
+        table = catalog.load_table("ddb_assets.orders__changes")
+        other.create_table("ddb_assets.orders__changes", table.schema(), location=table.location())
+        said = call("forget", "orders", *on_disk.arguments, "--iceberg", url, "--yes", code=1).output
+        assert "there is of another table, so no file can be deleted" in said
+        assert table.refresh().scan().count() == 1
+    assert on_disk.files() == before
+
+
 def test_the_cold_tier_goes_with_its_warehouse(
     other_project: Path,
     cold_store: ColdStore,

@@ -58,7 +58,7 @@ def test_an_initial_load_and_a_window_become_tables_on_s3(world: IcebergWorld, s
     assert all("iceberg" in spec.kinds for spec in assets.specs)
     with open_catalog(world.url, AWS(endpoint=world.endpoint, region="us-east-1")) as catalog:
         orders = catalog.load_table("shop.orders")
-        assert orders.location() == f"{world.lake.root}/warehouse/shop/orders"
+        assert orders.location().startswith(f"{world.lake.root}/warehouse/shop/orders-")
         assert [row["note"] for row in orders.scan().to_arrow().to_pylist()] == ["second"]
         lines = catalog.load_table("shop.orders__lines").scan().to_arrow().to_pylist()
         assert [row["value"] for row in lines] == ["z"]

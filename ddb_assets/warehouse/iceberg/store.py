@@ -93,7 +93,7 @@ class Store:
         schema = str(name.schema)
         with explained(f"{name} cannot be created"):
             self.provide(schema)
-            place = location_of(self._url, name.name) if schema == self._url.namespace else self._elsewhere(name)
+            place = location_of(self._url, name.name, schema)
             made = self.catalog.create_table(
                 (schema, name.name), schema_of(columns.items()), location=place, properties=PROPERTIES
             )
@@ -122,10 +122,6 @@ class Store:
                 self.catalog.purge_table((str(name.schema), name.name))
             except NoSuchTableError:
                 return
-
-    def _elsewhere(self, name: TableName) -> str | None:
-        place = location_of(self._url, "")
-        return f"{place.rstrip('/').rpartition('/')[0]}/{name.schema}/{name.name}" if place else None
 
     def _loaded(self, name: TableName) -> "Table | None":
         with explained(f"{name} cannot be read"):
