@@ -19,7 +19,7 @@ from ddb_assets.warehouse.results import ColdMove
 def run_move(
     name: str, config: Path, warehouse: str, iceberg: str, days: int | None, *, move: bool, as_json: bool
 ) -> None:
-    """Counts what would move, and with `move` moves it."""
+    """Counts what would move, and with `move` moves it. Exits with 1 if cold items have no row in the Iceberg table."""
     table, aws = named(name, config), AWS()
     retain = table.warehouse.retain
     if retain is None:
@@ -39,8 +39,10 @@ def run_move(
         done = opened.move_cold(table.name, options)
     if as_json:
         print_json({"table": table.name, "moved": move, **asdict(done)})
-        return
-    _print_move(table.name, done, moved=move)
+    else:
+        _print_move(table.name, done, moved=move)
+    if done.lost:
+        raise click.exceptions.Exit(1)
 
 
 def _print_move(name: str, done: ColdMove, *, moved: bool) -> None:

@@ -55,4 +55,10 @@ def test_old_rows_move_and_superseded_ones_go_from_a_shell(
     done = answer(*compact, "--yes", "--after-hours", "0")
     assert (done["compacted"], done["rows"], done["superseded"]) == (True, {"orders": 1, "orders__lines": 2}, 0)
     assert cold_store.stored() == []
+    source.put(21, "a", "900 old again")
+    load(cold_engine, source.window(20, 30))
+    call(*move, "--yes")
+    with cold_store.table() as table:
+        table.delete("order_id = 'a'")
+    assert "1 of 1 cold items have no row in the Iceberg table" in call(*move, "--yes", code=1).stderr
     assert "has no `warehouse.retain`" in call("cold", "move", "orders", "--config", str(plain), code=2).stderr
