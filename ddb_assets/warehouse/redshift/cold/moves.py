@@ -1,7 +1,8 @@
 """The bookkeeping of moves, `_ddb_moves__<root>`: one row for each move that has begun, in the order of their numbers.
 
-A number is given once. A move that does not end, because its process died, is abandoned when the next one begins: from then on
-its last transaction would be refused, so nobody will ever need the rows that it wrote.
+A number is given once, unless its move had nothing to write and nothing to delete. A move that does not end, because its
+process died, is abandoned when the next one begins: from then on its last transaction is refused, so nobody will ever need
+the rows that it wrote.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -35,7 +36,7 @@ MARK = "begun_at"
 
 @dataclass(frozen=True)
 class Move:
-    """A move that has begun. `owner` is the name of the table's cold tier, of its own and for ever."""
+    """A move that has begun. `owner` is the name of the table's cold tier, which no other has, and which never changes."""
 
     number: int
     owner: str
@@ -104,14 +105,14 @@ def owner(engine: SqlEngine, root: TableName) -> str:
 
 
 def end(engine: SqlEngine, root: TableName, move: int, rows: Mapping[str, int], size: int) -> None:
-    """Within the last transaction of a move: records what it has moved."""
+    """Records what a move has moved: within its last transaction, or on its own if that is nothing."""
     values = (_now(), json.dumps(dict(rows))[:MAX_VARCHAR], size, move)
     place = statements.moves(root)
     engine.execute(Statement(f"UPDATE {place} SET moved_at = ?, item_rows = ?, bytes = ? WHERE {MOVE} = ?", values))
 
 
 def withdraw(engine: SqlEngine, root: TableName, move: int) -> None:
-    """Forgets a move that has written nothing."""
+    """Forgets a move that has written nothing and taken nothing away."""
     engine.execute(Statement(f"DELETE FROM {statements.moves(root)} WHERE {MOVE} = ?", (move,)))
 
 
