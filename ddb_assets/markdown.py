@@ -30,7 +30,7 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence with untrusted names and values: harmless words stay as they are, others go into code spans."""
-    return "\n".join(_line(visible(line)) for line in text.splitlines())
+    return "\n".join(_line(visible(line)).rstrip(" ") for line in text.splitlines())  # two blanks would be a line break
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> str:

@@ -66,6 +66,7 @@ def test_code_is_harmless_and_readable_alone_and_in_a_table(text: str) -> None:
 
 
 @given(texts)
+@example("`a`  \nb")
 @example("failed: item {'a': '[x](https://evil.example)'}, see www.evil.example or me@evil.example")
 def test_a_message_is_harmless(text: str) -> None:
     harmless(markdown.prose(text))
