@@ -1,5 +1,6 @@
 """A loaded chain of the sandbox's `Orders` that a test may wreck: everything is put back before the next one."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,17 +74,26 @@ class Standing:
         try:
             yield self
         finally:
-            shutil.copy(self.late, warehouse_file())
-            now = self.objects()
-            self.chain.delete(*(now.keys() - self.kept.keys()))
-            self.chain.put({name: data for name, data in self.kept.items() if now.get(name) != data})
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Makes the warehouse and the lake as they were kept."""
+        shutil.copy(self.late, warehouse_file())
+        now = self._tags()
+        self.chain.delete(*(now.keys() - self.kept.keys()))
+        changed = (name for name, data in self.kept.items() if now.get(name) != hashlib.md5(data).hexdigest())
+        self.chain.put({name: self.kept[name] for name in changed})
 
     def objects(self, below: str = "") -> dict[str, bytes]:
         """Every object of the chain's lake below a prefix."""
-        s3, prefix = self.chain.sandbox.s3(), f"{self.chain.prefix}/{below}"
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=demo.BUCKET, Prefix=prefix)
-        names = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        return {name: s3.get_object(Bucket=demo.BUCKET, Key=name)["Body"].read() for name in names}
+        s3 = self.chain.sandbox.s3()
+        return {name: s3.get_object(Bucket=demo.BUCKET, Key=name)["Body"].read() for name in self._tags(below)}
+
+    def _tags(self, below: str = "") -> dict[str, str]:
+        """The name and ETag of every object: the MD5 of what was written in one piece."""
+        paginator = self.chain.sandbox.s3().get_paginator("list_objects_v2")
+        pages = paginator.paginate(Bucket=demo.BUCKET, Prefix=f"{self.chain.prefix}/{below}")
+        return {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])}
 
     def lose(self, *folders: str) -> None:
         """Deletes everything below these prefixes of the lake."""
