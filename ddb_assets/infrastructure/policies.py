@@ -127,7 +127,7 @@ def _status(wanted: Wanted) -> Iterator[Statement]:
         yield allow("dynamodb: ListExports", ANY)
     if wanted.tables:
         scans = ["scans"] if wanted.scanned else []
-        yield from reads(wanted, "parquet", "schemas", "receipts", "retention", *scans)
+        yield from reads(wanted, "parquet", "schemas", "receipts", *scans)
         yield from _warehouse(wanted)
 
 

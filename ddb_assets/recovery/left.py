@@ -18,7 +18,6 @@ from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, TableExports
 from ddb_assets.flatten.output import REPORT, read_report
 from ddb_assets.recovery.plan import Left
-from ddb_assets.status.retired import retired
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.receipts import Named
 from ddb_assets.warehouse.results import Load, Recorded
@@ -94,11 +93,7 @@ class Again:
 def lost_parquet(
     storage: "Storage", lake: LakePaths, table: Table, recorded: Recorded, exports: Iterable[Left]
 ) -> Iterator[Again]:
-    """The exports that are loaded since the initial load, have lost their Parquet, and are still there themselves.
-
-    Those whose Parquet retention has deleted on purpose are not among them.
-    """
-    known = retired(storage, lake, table)
+    """The exports that are loaded since the initial load, have lost their Parquet, and are still there themselves."""
     there = {one.export_id: one for one in exports}
     begun, coverage = recorded.initial_load, recorded.coverage
     since = {
@@ -108,7 +103,7 @@ def lost_parquet(
     }
     for load in [*([begun[1]] if begun else []), *since.values()]:
         folder = folder_of(storage, lake, table, load)
-        if load.export_id in there.keys() - known and not storage.exists(join(folder, REPORT)):
+        if load.export_id in there and not storage.exists(join(folder, REPORT)):
             yield Again(there[load.export_id], folder)
 
 

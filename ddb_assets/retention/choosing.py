@@ -2,7 +2,8 @@
 
 A recovery needs the newest full export and every window since, each as Parquet or as the export (`recovery/plan.py`). What else
 the warehouse has and no full export brings back is needed, too: all landings that a history is made of, or the rows of
-deleted items. Of what is needed one form goes at most, and only if the other one is whole.
+deleted items. What is needed stays as whole Parquet, and without that as the export: `recover` finds Parquet by itself, but an
+export only if DynamoDB lists it, which it does for 90 days and while the table exists.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +18,9 @@ from ddb_assets.warehouse.results import Load, Recorded
 
 @dataclass(frozen=True)
 class Choice:
-    """What goes. `retired` are the exports that stay without Parquet. `refused` says why nothing of landings can go."""
+    """What goes. `refused` says why nothing of landings can go."""
 
     doomed: tuple[Doomed, ...] = ()
-    retired: frozenset[str] = frozenset()
     refused: str = ""
 
 
@@ -46,10 +46,8 @@ def needed(table: Table, recorded: Recorded, now: datetime) -> frozenset[str]:
     return frozenset(load.export_id for load in own) | {begun[1].export_id}
 
 
-def choose(
-    table: Table, recorded: Recorded, lake: Lake, keep: Keep, now: datetime, retired: frozenset[str] = frozenset()
-) -> Choice:
-    """What goes of a table. `retired` are the exports that stay without Parquet by now."""
+def choose(table: Table, recorded: Recorded, lake: Lake, keep: Keep, now: datetime) -> Choice:
+    """What goes of a table."""
     old, doomed = ages(keep), list[Doomed]()
     for each in lake.apart:
         if each.free and _is_old(old, each.kind, each.since, now):
@@ -57,37 +55,31 @@ def choose(
     wanted = needed(table, recorded, now)
     left = {_span(one.load) for one in lake.landings if one.left}
     lost = [load.export_id for load in newest_loads(recorded) if load.export_id in wanted and _span(load) not in left]
-    last = max((one.load.sequence for one in lake.landings), default=0)
-    alone: set[str] = set()
+    last = max((one.load.sequence for one in lake.landings if one.has_parquet), default=0)
     for one in lake.landings:
         doomed += _beside(table, recorded, one, old, now, lake)
-        name, gone = one.load.export_id, list[Doomed]()
         # nothing of landings goes while one is lost
         if not lost:
-            gone = _forms(one, old, now, is_needed=name in wanted, is_last=one.load.sequence == last)
-        doomed += gone
-        bare = name in retired and not (one.parquet and one.parquet.whole)
-        if name in wanted and (bare or any(form.kind == "parquet" for form in gone)):
-            alone.add(name)
-    return Choice(tuple(doomed), frozenset(alone), _refused(lost))
+            needs_parquet = one.load.export_id in wanted or one.load.sequence == last
+            doomed += _forms(one, old, now, needs_parquet=needs_parquet, is_needed=one.load.export_id in wanted)
+    return Choice(tuple(doomed), _refused(lost))
 
 
 def _forms(
-    one: Landing, old: Mapping[Kind, timedelta], now: datetime, *, is_needed: bool, is_last: bool
+    one: Landing, old: Mapping[Kind, timedelta], now: datetime, *, needs_parquet: bool, is_needed: bool
 ) -> list[Doomed]:
-    """Which forms of a landing go. The newest Parquet stays: it has the schema document."""
+    """Which forms of a landing go. The newest Parquet stays, too: it has the schema document."""
     if one.awaited:
         return []
-    parquet = one.parquet if not is_last and _goes(old, "parquet", one.load, one.parquet, now) else None
-    export = one.export if _goes(old, "exports", one.load, one.export, now) else None
-    if is_needed:
-        # what a recovery needs stays in one form
-        if export and not (one.parquet and one.parquet.whole):
-            export = None
-        if parquet and (export or not (one.export and one.export.whole)):
-            parquet = None
-    forms: list[tuple[Kind, Form | None]] = [("exports", export), ("parquet", parquet)]
-    return [Doomed(kind, one.load.export_id, form.files, form.place) for kind, form in forms if form]
+    forms: list[tuple[Kind, Form | None, bool]] = [
+        ("exports", one.export, is_needed and not one.has_parquet),
+        ("parquet", one.parquet, needs_parquet),
+    ]
+    return [
+        Doomed(kind, one.load.export_id, form.files, form.place)
+        for kind, form, stays in forms
+        if form and not stays and _goes(old, kind, one.load, form, now)
+    ]
 
 
 def _beside(
@@ -110,10 +102,10 @@ def _beside(
     return found
 
 
-def _goes(old: Mapping[Kind, timedelta], kind: Kind, load: Load, form: Form | None, now: datetime) -> bool:
+def _goes(old: Mapping[Kind, timedelta], kind: Kind, load: Load, form: Form, now: datetime) -> bool:
     """Whether a form is old: by the time of the load, or if it was just made again, by that time."""
-    times = [time for time in (_time(load), form.written if form else None) if time]
-    return bool(form and form.files) and _is_old(old, kind, max(times, default=None), now)
+    times = [time for time in (_time(load), form.written) if time]
+    return bool(form.files) and _is_old(old, kind, max(times, default=None), now)
 
 
 def _span(load: Load) -> tuple[object, ...]:

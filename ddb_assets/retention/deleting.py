@@ -2,11 +2,14 @@
 
 The report or the manifest of a landing goes first, so nobody finds what is left of it. Flattened exports have a claim in their
 folder meanwhile (`flatten/output.py`). Exports may lie in a bucket of others, so a note in the lake lists their files first, by
-which the next run knows the rest as ours. Nobody writes an export again under the same name.
+which the next run knows the rest as ours. An export whose manifest is still there is whole, and is chosen again or stays.
+Nobody writes an export again under the same name.
 """
 
 import secrets
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,9 +20,10 @@ from ddb_assets.aws.storage import join
 from ddb_assets.contract.durable import DurableFormat
 from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.manifest import SUMMARY
 from ddb_assets.flatten.output import discard
 from ddb_assets.retention.landings import Count, Doomed
-from ddb_assets.status.retired import RetiredError, note_retired, retired
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
@@ -30,8 +34,12 @@ LISTED = ("exports", "streams")
 """The kinds whose files are noted before they are deleted."""
 
 
+class UnfinishedError(DdbAssetsError):
+    """The note of a run that was killed cannot be used."""
+
+
 class Unfinished(BaseModel):
-    """The note: the URIs of the files that are being deleted."""
+    """The note: the URIs of the files that are being deleted, of each export its manifest first."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,14 +48,9 @@ class Unfinished(BaseModel):
 
 
 def delete(
-    storage: "Storage", lake: LakePaths, table: Table, doomed: Sequence[Doomed], alone: frozenset[str]
+    storage: "Storage", lake: LakePaths, table: Table, doomed: Sequence[Doomed]
 ) -> tuple[list[Doomed], list[str]]:
-    """Deletes it; `alone` are the exports that stay without Parquet. Returns what was deleted, and why the rest was not.
-
-    Raises StorageError; what is deleted by then stays so.
-    """
-    if alone != retired(storage, lake, table):
-        note_retired(storage, lake, table, alone)
+    """Deletes it. Returns what was deleted, and why the rest was not. Raises StorageError; what is deleted by then stays so."""
     done, remarks = list[Doomed](), list[str]()
     for one in doomed:
         if one.kind == "parquet":
@@ -71,9 +74,9 @@ def delete(
 
 
 def finish(storage: "Storage", lake: LakePaths, table: Table, *, apply: bool) -> int:
-    """Deletes what an earlier run has noted and not deleted, with `apply`; how many files these notes list.
+    """Deletes the rest of what an earlier run has begun to delete, with `apply`; how many files that run noted of it.
 
-    Raises RetiredError for a note that cannot be read, or that lists files elsewhere.
+    Raises UnfinishedError for a note that cannot be read, or that lists files elsewhere.
     """
     count = 0
     places = (lake.exports_uri(table), lake.scans_uri(table), lake.streams)
@@ -83,18 +86,27 @@ def finish(storage: "Storage", lake: LakePaths, table: Table, *, apply: bool) ->
         try:
             files = FORMAT.read(Unfinished, storage.read(entry.uri), entry.uri).files
         except ValidationError as error:
-            raise RetiredError(
+            raise UnfinishedError(
                 f"{entry.uri} cannot be read: {first_problem(error)}; look at it, and delete it"
             ) from None
         if strange := [uri for uri in files if not any(uri.startswith(f"{place}/") for place in places)]:
-            raise RetiredError(
+            raise UnfinishedError(
                 f"{entry.uri} lists {strange[0]}, which is none of the table's files: look at it, and delete it"
             )
-        count += len(files)
+        rest = _begun(storage, files)
+        count += len(rest)
         if apply:
-            storage.delete(files)
+            storage.delete(rest)
             storage.delete([entry.uri])
     return count
+
+
+def _begun(storage: "Storage", files: Sequence[str]) -> list[str]:
+    """Those of the noted files whose manifest is gone. The others were never begun, and may be needed by now."""
+    numbers = accumulate(uri.endswith(f"/{SUMMARY}") for uri in files)
+    exports = groupby(zip(numbers, files, strict=True), key=itemgetter(0))
+    noted = [[uri for _, uri in each] for _, each in exports]
+    return [uri for each in noted if not storage.exists(each[0]) for uri in each]
 
 
 def count(doomed: Iterable[Doomed]) -> Count:

@@ -41,6 +41,11 @@ class Landing:
     awaited: bool = False
 
     @property
+    def has_parquet(self) -> bool:
+        """Whether it can be loaded again without being flattened first."""
+        return bool(self.parquet and self.parquet.whole)
+
+    @property
     def left(self) -> bool:
         """Whether it can be loaded again from the lake."""
         return any(form and form.whole for form in (self.parquet, self.export))

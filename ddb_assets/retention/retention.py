@@ -8,7 +8,7 @@ not known what the lake is still needed for.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,12 @@ from ddb_assets.retention.choosing import Choice, agreed, choose
 from ddb_assets.retention.deleting import LISTED, count, delete, finish
 from ddb_assets.retention.found import Listings, find
 from ddb_assets.retention.landings import Count, Doomed, Lake
+from ddb_assets.retention.others import may_be_same, other_warehouse, undeclared
 from ddb_assets.settings import KEEP
 from ddb_assets.status.codes import Code
 from ddb_assets.status.gather import PATIENCE
 from ddb_assets.status.look import look
 from ddb_assets.status.pictures import StreamSays, WarehouseSays
-from ddb_assets.status.retired import retired
-from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.results import Load
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
 
 GOES_ON: frozenset[Code] = frozenset({"windows_missing", "stale", "dagster_lost", "dagster_unreachable"})
 """Findings that retention does not wait for: windows that are late, and what only Dagster has lost."""
-
-ACTIVE = timedelta(days=35)
-"""A warehouse that has loaded nothing for so long counts as abandoned: no window can reach back further."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +86,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Plan:
+    """`strangers` are the names of tables that are not declared here and may need the same exports."""
+
     lake: Lake
     choice: Choice
     refused: str = ""
+    strangers: Sequence[str] = ()
 
 
 class Retention:
@@ -125,18 +124,20 @@ class Retention:
         plan = self._plan(table)
         if plan.refused:
             return Outcome(table, keep, apply, {}, refused=plan.refused)
-        others = [one for one in self._declared if one.name != table.name and _may_be_same(one.table, table.table)]
+        others = [one for one in self._declared if one.name != table.name and may_be_same(one.table, table.table)]
         both = agreed([plan.choice, *(self._plan(one).choice for one in others)])
+        if plan.strangers:
+            both = frozenset()
         doomed = [one for one in plan.choice.doomed if one.kind not in LISTED or one.name in both]
         remarks = list(plan.lake.remarks)
         if shared := {one.name for one in plan.choice.doomed if one.kind in LISTED} - both:
-            names = ", ".join(one.name for one in others)
+            names = ", ".join([*(one.name for one in others), *plan.strangers])
             remarks.append(
                 f"{len(shared)} exports or landings stay that other contracts of {table.table} keep: {names}"
             )
         unfinished = finish(storage, self._lake, table, apply=apply)
         if apply:
-            doomed, more = delete(storage, self._lake, table, doomed, plan.choice.retired)
+            doomed, more = delete(storage, self._lake, table, doomed)
             remarks += more
         return Outcome(
             table, keep, apply, plan.lake.counts, tuple(doomed), plan.choice.refused, tuple(remarks), unfinished
@@ -157,33 +158,18 @@ class Retention:
         if wrong or not isinstance(warehouse, WarehouseSays):
             said = "; ".join(f"{one.code}: {one.what}" for one in wrong)
             return _Plan(Lake(), Choice(), f"nothing is deleted while the table needs a repair. {said}")
-        if other := self._other_warehouse(table, warehouse):
+        storage, place = self._aws.storage(), self._lake.receipts
+        if other := other_warehouse(storage, place, table, warehouse, self._now):
             return _Plan(Lake(), Choice(), other)
         read_until = stream.read_until if isinstance(stream, StreamSays) else None
         lake = find(self._listings, self._lake, table, warehouse, read_until, self._now)
-        known = retired(self._aws.storage(), self._lake, table)
-        choice = choose(table, warehouse.recorded, lake, keep, self._now, known)
+        choice = choose(table, warehouse.recorded, lake, keep, self._now)
         if lake.logged and (names := {one.name for one in choice.doomed if one.kind in {"exports", "parquet"}}):
             lake = self._with_awaited(table, lake, names)
-            choice = choose(table, warehouse.recorded, lake, keep, self._now, known)
-        return _Plan(lake, choice)
-
-    def _other_warehouse(self, table: Table, warehouse: WarehouseSays) -> str:
-        """Why nothing goes of a lake that another warehouse loads from, too; empty if none does."""
-        storage, place = self._aws.storage(), self._lake.receipts
-        for ledger_id in receipts.ledgers(storage, place, table.name):
-            if ledger_id == warehouse.recorded.ledger_id:
-                continue
-            for which in list(receipts.named(storage, place, table.name, ledger_id))[-1:]:
-                newest = receipts.read(storage, place, table.name, which)
-                if newest.warehouse != warehouse.place and newest.loaded_at > self._now - ACTIVE:
-                    return (
-                        f"the lake has receipts of loads into another warehouse, {newest.warehouse}, the newest of "
-                        f"{newest.loaded_at.isoformat(timespec='minutes')}, and nobody knows what that still needs: wait "
-                        f"until it has loaded nothing for {ACTIVE.days} days, or if it is gone, delete its receipts in "
-                        f"{place}/{table.name}/{ledger_id}"
-                    )
-        return ""
+            choice = choose(table, warehouse.recorded, lake, keep, self._now)
+        shared = any(one.kind in LISTED for one in choice.doomed)
+        strangers = undeclared(storage, place, self._declared, warehouse, self._now) if shared else ()
+        return _Plan(lake, choice, strangers=strangers)
 
     def _with_awaited(self, table: Table, lake: Lake, names: Collection[str]) -> Lake:
         """The lake, with the landings among these that the table of changes lacks."""
@@ -210,9 +196,3 @@ class Retention:
                 if not times or logged(log, load.export_id, min(times).date(), max(times).date()) != load.digest:
                     lacking.add(load.export_id)
             return lacking
-
-
-def _may_be_same(one: str, other: str) -> bool:
-    """Whether two names or ARNs may be of one DynamoDB table. A name is of whatever account and Region the process is in."""
-    both_arns = one.startswith("arn:") and other.startswith("arn:")
-    return one == other if both_arns else one.rpartition("/")[2] == other.rpartition("/")[2]

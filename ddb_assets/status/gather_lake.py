@@ -3,14 +3,12 @@
 `gather.py` says what it costs.
 """
 
-from collections.abc import Collection
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.lake import FULL, LakePaths
 from ddb_assets.aws.storage import join
-from ddb_assets.contract.coverage import Span
 from ddb_assets.contract.durable import FormatVersionError
 from ddb_assets.contract.scan import is_scan
 from ddb_assets.contract.table import Table
@@ -19,7 +17,6 @@ from ddb_assets.exports.manifest import SUMMARY
 from ddb_assets.flatten.output import REPORT, FlattenError, read_report
 from ddb_assets.flatten.schema_store import SchemaStore, SchemaStoreError
 from ddb_assets.status.pictures import Kept, LakeSays, SchemaSays, Silent, WarehouseSays
-from ddb_assets.status.retired import retired
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.receipts import LOOK_BACK, Named, Receipt
 from ddb_assets.warehouse.results import Load
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
 
 READ = 50
 """Receipts of lost loads that are read; the others are counted."""
-BEFORE = 13
-"""So many characters of an export's id sort before it: the id begins with 14 digits."""
 WINDOWS = 1000
 """The newest windows whose Parquet is looked for: a page of S3's listing."""
 
@@ -43,9 +38,8 @@ def lake_says(storage: "Storage", lake: LakePaths, table: Table, warehouse: Ware
         return LakeSays(lake.root, schema)
     lost, elsewhere = _lost(storage, lake, table, warehouse)
     read = [receipts.read(storage, lake.receipts, table.name, which) for which in lost[:READ]]
-    known = retired(storage, lake, table)
-    kept = _kept(storage, lake, table, warehouse, known)
-    windows, without, flattened = _windows(storage, lake, table, warehouse, bool(kept), known)
+    kept = _kept(storage, lake, table, warehouse)
+    windows, without, flattened = _windows(storage, lake, table, warehouse, bool(kept))
     return LakeSays(
         root=lake.root,
         schema=schema,
@@ -100,9 +94,7 @@ def _number(which: Named) -> int:
     return which.sequence
 
 
-def _kept(
-    storage: "Storage", lake: LakePaths, table: Table, warehouse: WarehouseSays, known: frozenset[str]
-) -> list[Kept]:
+def _kept(storage: "Storage", lake: LakePaths, table: Table, warehouse: WarehouseSays) -> list[Kept]:
     """The newest initial load and the newest load since, of those with a receipt: others may not come from this lake.
 
     Loads of the time before, which only a history needs, are not among them.
@@ -112,10 +104,10 @@ def _kept(
     since = [load for load in warehouse.loads if (load.from_time, load.to_time) in spans]
     newest = max(since, key=lambda load: load.sequence, default=None)
     wanted = dict.fromkeys(load for load in (begun and begun[1], newest) if load)
-    return [found for load in wanted if (found := _looked_at(storage, lake, table, load, known))]
+    return [found for load in wanted if (found := _looked_at(storage, lake, table, load))]
 
 
-def _looked_at(storage: "Storage", lake: LakePaths, table: Table, load: Load, known: frozenset[str]) -> Kept | None:
+def _looked_at(storage: "Storage", lake: LakePaths, table: Table, load: Load) -> Kept | None:
     if not (load.load_id and load.ledger_id):
         return None
     which = Named(load.ledger_id, load.sequence, load.load_id)
@@ -125,8 +117,7 @@ def _looked_at(storage: "Storage", lake: LakePaths, table: Table, load: Load, kn
     there = storage.exists(join(folder, REPORT))
     where = join(lake.scans_uri(table), "AWSDynamoDB") if is_scan(load.export_id) else lake.exports_uri(table)
     export = storage.exists(join(where, load.export_id, SUMMARY))
-    schema_id = _schema_id(storage, folder) if there else ""
-    return Kept(load, folder, there, export, schema_id, retired=load.export_id in known)
+    return Kept(load, folder, there, export, _schema_id(storage, folder) if there else "")
 
 
 def _schema_id(storage: "Storage", folder: str) -> str:
@@ -138,12 +129,7 @@ def _schema_id(storage: "Storage", folder: str) -> str:
 
 
 def _windows(
-    storage: "Storage",
-    lake: LakePaths,
-    table: Table,
-    warehouse: WarehouseSays,
-    compared: bool,
-    known: frozenset[str],
+    storage: "Storage", lake: LakePaths, table: Table, warehouse: WarehouseSays, compared: bool
 ) -> tuple[int, list[str], str]:
     """How many of the newest windows were compared, those of them without Parquet, and the newest window with Parquet."""
     if table.load == "replace" or not table.full_stages:
@@ -155,29 +141,8 @@ def _windows(
     names = {name for name in islice(storage.folders(lake.parquet_uri(table), after), 4 * WINDOWS) if name < FULL}
     if not compared:
         return 0, [], max(names, default="")
-    bare = [span for span in spans if names.isdisjoint(_keys(table, *span))]
-    left = _left_as_exports(storage, lake, table, warehouse, bare, known)
-    without = [start.strftime(KEY_FORMAT) for start, end in bare if (start, end) not in left]
+    without = [start.strftime(KEY_FORMAT) for start, end in spans if names.isdisjoint(_keys(table, start, end))]
     return len(spans), without, max(names, default="")
-
-
-def _left_as_exports(
-    storage: "Storage",
-    lake: LakePaths,
-    table: Table,
-    warehouse: WarehouseSays,
-    spans: Collection[Span],
-    known: frozenset[str],
-) -> set[Span]:
-    """The windows of which retention has left the export alone, and that still have it."""
-    wanted: dict[str, Span] = {}
-    for load in warehouse.loads:
-        if load.export_id in known and load.from_time and load.to_time and (load.from_time, load.to_time) in spans:
-            wanted[load.export_id] = load.from_time, load.to_time
-    if not wanted:
-        return set()
-    there = set(storage.folders(lake.exports_uri(table), min(wanted)[:BEFORE]))
-    return {span for export_id, span in wanted.items() if export_id in there}
 
 
 def _keys(table: Table, start: datetime, end: datetime) -> set[str]:

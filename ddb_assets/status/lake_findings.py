@@ -39,7 +39,7 @@ def _deletes(table: Table) -> str:
 
 
 def _parquet(table: Table, lake: LakeSays, where: str) -> Iterator[Finding]:
-    gone = [one for one in lake.kept if not one.parquet and not (one.retired and one.export)]
+    gone = [one for one in lake.kept if not one.parquet]
     if gone:
         mends = table.source == "exports" and all(one.export for one in gone)
         if mends:

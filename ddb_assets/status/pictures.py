@@ -64,17 +64,13 @@ class SchemaSays:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the lake still has of one load: its Parquet with the report, and its export. `schema_id` is in the report.
-
-    `retired`: retention has deleted the Parquet on purpose.
-    """
+    """What the lake still has of one load: its Parquet with the report, and its export. `schema_id` is in the report."""
 
     load: Load
     folder: str
     parquet: bool
     export: bool
     schema_id: str = ""
-    retired: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,8 +81,7 @@ class LakeSays:
     not read. `elsewhere` are the newest receipts of loads into other warehouses. `receipts`: whether there is one of any
     load. `kept` has the newest initial load and the newest window, of those with a receipt. `without_parquet` are windows
     among the newest ones that were loaded and have no Parquet; `windows` are as many as were compared. `flattened` is the
-    newest window that has Parquet. Windows of which retention has left the export alone, and that still have it, are not
-    among those without Parquet.
+    newest window that has Parquet.
     """
 
     root: str

@@ -29,7 +29,6 @@ from ddb_assets.imports import import_progress
 from ddb_assets.imports.undoing import before_images
 from ddb_assets.retention import deleting
 from ddb_assets.scans import progress
-from ddb_assets.status import retired
 from ddb_assets.warehouse import receipts
 from ddb_assets.warehouse.clickhouse import ledger as clickhouse
 from ddb_assets.warehouse.redshift.cold import moves
@@ -47,7 +46,6 @@ DOCUMENTS: Mapping[str, tuple[DurableFormat, type[BaseModel]]] = {
     "table that was made": (made_table.FORMAT, made_table.Remembered),
     "following": (follow_state.FORMAT, follow_state.Following),
     "checkpoint": (checkpoint.FORMAT, checkpoint._Document),
-    "deleted on purpose": (retired.FORMAT, retired.Retired),
     "being deleted": (deleting.FORMAT, deleting.Unfinished),
 }
 STATES: Mapping[str, type[BaseModel]] = {

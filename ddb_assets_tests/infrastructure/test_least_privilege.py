@@ -34,6 +34,7 @@ NOT_CALLED = {
     "new-table logs:": BY_AWS,
     "retention dynamodb:DescribeExport": "the tests ask once for each export, which `status` has done",
     "retention s3:DeleteObject": "what the flows leave is mostly needed",
+    "retention s3:PutObject": "claims a folder of Parquet, and what the flows leave is needed",
     "retention s3:GetObject": "manifests of a stream's landings are read once they are old",
     "flatten glue:BatchStopJobRun": "stops the job of a run that is interrupted",
     "flatten emr-serverless:CancelJobRun": "stops the job of a run that is interrupted",

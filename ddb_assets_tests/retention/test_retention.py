@@ -25,7 +25,6 @@ from ddb_assets_tests.support.window_chain import BEGUN, Chain, hours_ago, loade
 
 ONE = ("--config", str(DEFS), "--table", "orders")
 ALL = "10 days"
-_seconds = count(1)
 
 
 @contextmanager
@@ -67,14 +66,26 @@ def is_recovered(standing: Standing) -> None:
     assert found(standing) == {}
 
 
-def full_again(standing: Standing) -> None:
-    """A newer initial load, of a second of its own, so that no recovery needs the loads before it."""
-    as_of = hours_ago(0).start + timedelta(seconds=next(_seconds))
+@pytest.fixture(scope="module")
+def loaded_twice(made: Standing, tmp_path_factory: pytest.TempPathFactory) -> Standing:
+    """The chain with a newer initial load, so that no recovery needs the loads before it."""
+    late = tmp_path_factory.mktemp("newer") / "late.duckdb"
+    as_of = hours_ago(0).start + timedelta(seconds=1)
     config = {"exports__orders_full_export": {"config": {"as_of": as_of.isoformat()}}}
-    assert standing.chain.run(*FULL, config=config).success
+    with made.whole():
+        assert made.chain.run(*FULL, config=config).success
+        shutil.copy(warehouse_file(), late)
+        return Standing(made.chain, made.objects(), made.early, late)
 
 
-def test_nothing_is_deleted_unless_it_is_told(standing: Standing) -> None:
+@pytest.fixture
+def newer(standing: Standing, loaded_twice: Standing) -> Standing:
+    """The same, for a test that may wreck it. The fixture `standing` puts back what was there before."""
+    loaded_twice.put_back()
+    return loaded_twice
+
+
+def test_nothing_is_deleted_without_apply(standing: Standing) -> None:
     before = standing.objects()
     said = retention()
     assert gone(said) == {"exports": 4}
@@ -103,42 +114,21 @@ def test_what_is_needed_stays_as_parquet(standing: Standing) -> None:
     is_recovered(standing)
 
 
-def test_what_is_needed_stays_as_exports(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEEP, "{parquet: 10 days}")
-    assert gone(retention("--apply")) == {"parquet": 3}  # the newest has the schema document
-    assert sum(name.endswith("/report.json") for name in standing.objects("parquet")) == 1
-    status = standing.status(dagster=False)
-    assert [one.code for one in status.findings if one.code.startswith("parquet")] == []
-    assert gone(retention("--apply")) == {}
-    is_recovered(standing)
-
-
-def test_parquet_that_was_deleted_on_purpose_is_lost_once_its_export_is(
+def test_what_is_needed_stays_as_parquet_although_the_export_stays(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """DynamoDB lists exports for 90 days, so nothing but Parquet can be recovered from later."""
     monkeypatch.setenv(KEEP, "{parquet: 10 days}")
-    retention("--apply")
-    standing.lose("exports")
-    assert found(standing).keys() == {"parquet_lost"}
-    assert "parquet_lost" in _refused()
+    before = standing.objects()
+    assert gone(retention("--apply")) == {}
+    assert standing.objects() == before
 
 
-def test_the_rest_of_parquet_is_still_missed(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEEP, "{parquet: 10 days}")
-    retention("--apply")
-    standing.lose("parquet")  # the newest, which retention has left
-    assert found(standing).keys() == {"parquet_lost"}
-    (done,) = answer("recover", *ONE, "--apply")["tables"]
-    assert [step["step"] for step in done["steps"]] == ["flatten"]
-    assert found(standing) == {}
-
-
-def test_everything_before_a_newer_full_export_goes(standing: Standing) -> None:
-    full_again(standing)
+def test_everything_before_a_newer_full_export_goes(newer: Standing) -> None:
     said = retention("--apply")
     assert gone(said) == {"exports": 5, "parquet": 4}
-    assert sum(name.endswith("/report.json") for name in standing.objects("parquet")) == 1
-    is_recovered(standing)
+    assert sum(name.endswith("/report.json") for name in newer.objects("parquet")) == 1
+    is_recovered(newer)
 
 
 def test_without_keep_nothing_is_ever_deleted(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,13 +141,13 @@ def test_without_keep_nothing_is_ever_deleted(standing: Standing, monkeypatch: p
 
 
 def test_the_contract_counts_before_the_setting(
-    standing: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    newer: Standing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "defs.yaml"
     config.write_text(DEFS.read_text().replace("attributes:", "attributes:\n  keep: {exports: forever}", 1))
     with later():
         (said,) = answer("retention", "--config", str(config), "--apply")["tables"]
-    assert gone(said) == {"parquet": 3}
+    assert gone(said) == {"parquet": 4}
     monkeypatch.setenv(KEEP, "ten days")
     assert "DDB_ASSETS_KEEP is 'ten days'" in call("retention", *ONE, code=1).output
 
@@ -168,10 +158,9 @@ def _refused(*options: str) -> str:
     return str(said.get("refused") or said["error"])
 
 
-def test_nothing_goes_while_the_warehouse_has_lost_something(standing: Standing) -> None:
+def test_nothing_goes_while_the_warehouse_has_lost_something(newer: Standing) -> None:
     """Rows, a table, its ledger; loads that a restored backup lacks; all of it; or nobody knows, as it does not answer."""
-    full_again(standing)
-    before, whole = standing.objects(), warehouse_file().read_bytes()
+    before, whole = newer.objects(), warehouse_file().read_bytes()
     for statement, code in (
         ("DELETE FROM orders", "rows_changed"),
         ("DROP TABLE orders__items", "table_dropped"),
@@ -180,17 +169,16 @@ def test_nothing_goes_while_the_warehouse_has_lost_something(standing: Standing)
         by_hand(statement)
         assert code in _refused()
         warehouse_file().write_bytes(whole)
-    shutil.copy(standing.early, warehouse_file())
+    shutil.copy(newer.early, warehouse_file())
     assert "warehouse_restored" in _refused()
     warehouse_file().unlink()
     assert "warehouse_lost" in _refused()
     assert "warehouse_unreachable" in _refused("--warehouse", "redshift://nobody@127.0.0.1:9/dev?sslmode=disable")
-    assert standing.objects() == before
+    assert newer.objects() == before
 
 
-def test_nothing_goes_that_cannot_be_listed(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    full_again(standing)
-    before = standing.objects()
+def test_nothing_goes_that_cannot_be_listed(newer: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = newer.objects()
     listed = Storage.list
 
     def refuse(self: Storage, uri: str) -> Any:
@@ -201,7 +189,7 @@ def test_nothing_goes_that_cannot_be_listed(standing: Standing, monkeypatch: pyt
     monkeypatch.setattr(Storage, "list", refuse)
     assert "access denied" in _refused()
     monkeypatch.undo()
-    assert standing.objects() == before
+    assert newer.objects() == before
 
 
 class _KilledError(BaseException):
@@ -238,71 +226,60 @@ def is_nothing_half(left: dict[str, bytes]) -> None:
 
 
 def test_a_run_that_is_killed_leaves_nothing_half_and_the_next_one_goes_on(
-    standing: Standing, monkeypatch: pytest.MonkeyPatch
+    newer: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full_again(standing)
     for after in (1, 2, 3, 4 * 3 + 1):  # within the first folders of Parquet; within the first export
-        left = killed(standing, monkeypatch, after)
+        left = killed(newer, monkeypatch, after)
         is_nothing_half(left)
-        assert found(standing) == {}
+        assert found(newer) == {}
     assert [name for name in left if "/retention/orders/unfinished-" in name]
     said = retention("--apply", days=22)
     assert said["unfinished"] > 0
-    now = standing.objects()
+    now = newer.objects()
     assert not [name for name in now if "/exports/" in name or "/retention/orders/unfinished-" in name]
     assert len({re.findall("/parquet/orders/[^/]*/[^/]*", name)[0] for name in now if "/parquet/" in name}) == 1
-    is_recovered(standing)
+    is_recovered(newer)
 
 
-def test_parquet_that_is_deleted_by_half_can_be_made_again(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEEP, "{parquet: 10 days}")
-    killed(standing, monkeypatch, 2)
-    assert found(standing) == {}
-    is_recovered(standing)
-
-
-def test_what_is_not_ours_stays(standing: Standing) -> None:
-    full_again(standing)
-    folder = f"{standing.chain.prefix}/parquet/orders/full"
-    export = next(name for name in standing.kept if name.endswith("/manifest-summary.json")).rpartition("/")[0]
-    ours = next(name for name in standing.kept if name.startswith(folder) and name.endswith("/report.json"))
+def test_what_is_not_ours_stays(newer: Standing) -> None:
+    folder = f"{newer.chain.prefix}/parquet/orders/full"
+    export = next(name for name in newer.kept if name.endswith("/manifest-summary.json")).rpartition("/")[0]
+    ours = next(name for name in newer.kept if name.startswith(folder) and name.endswith("/report.json"))
     foreign = {
         f"{ours.rpartition('/')[0]}/notes.txt": b"mine",
         f"{export}/notes.txt": b"mine",
-        f"{standing.chain.folder}elsewhere/manifest-summary.json": b"{}",
-        f"{standing.chain.folder}data/other.json.gz": b"mine",
-        f"{standing.chain.prefix}/schemas/orders/notes.txt": b"mine",
+        f"{newer.chain.folder}elsewhere/manifest-summary.json": b"{}",
+        f"{newer.chain.folder}data/other.json.gz": b"mine",
+        f"{newer.chain.prefix}/schemas/orders/notes.txt": b"mine",
     }
-    standing.chain.put(foreign)
+    newer.chain.put(foreign)
     said = retention("--apply")
-    now = standing.objects()
+    now = newer.objects()
     assert foreign.items() <= now.items()
     assert ours in now
     assert any("files that its report does not list" in remark for remark in said["remarks"])
     assert gone(said) == {"exports": 5, "parquet": 3}
 
 
-def test_what_the_warehouse_has_not_loaded_stays(standing: Standing) -> None:
+def test_what_the_warehouse_has_not_loaded_stays(newer: Standing) -> None:
     """Exports that nobody loaded, and an export whose manifest is not that of the ledger."""
-    full_again(standing)
-    other = standing.chain.export(hours_ago(5))
-    unloaded = standing.chain.objects(other)
-    name = next(name for name in standing.kept if name.endswith("/manifest-files.json"))
-    changed = standing.kept[name].replace(b'"itemCount":', b'"itemCount": ')
+    other = newer.chain.export(hours_ago(5))
+    unloaded = newer.chain.objects(other)
+    name = next(name for name in newer.kept if name.endswith("/manifest-files.json"))
+    changed = newer.kept[name].replace(b'"itemCount":', b'"itemCount": ')
     lines = [json.loads(line) for line in changed.splitlines()]
     lines[0]["md5Checksum"] = "1B2M2Y8AsgTpgAmY7PhCfg=="
     data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-    standing.chain.put({name: data})
-    standing.chain.delete(name.replace(".json", ".md5"), name.replace(".json", ".checksum"))
+    newer.chain.put({name: data})
+    newer.chain.delete(name.replace(".json", ".md5"), name.replace(".json", ".checksum"))
     said = retention("--apply")
     assert any("cannot be shown to be the one that the warehouse has loaded" in remark for remark in said["remarks"])
-    now = standing.objects()
+    now = newer.objects()
     assert {*unloaded, name} <= now.keys()
     assert gone(said) == {"exports": 4, "parquet": 4}
 
 
-def test_an_export_stays_that_another_contract_keeps(standing: Standing, tmp_path: Path) -> None:
-    full_again(standing)
+def test_an_export_stays_that_another_contract_keeps(newer: Standing, tmp_path: Path) -> None:
     config = tmp_path / "defs.yaml"
     text = DEFS.read_text()
     config.write_text(text + "---\n" + text.replace("attributes:", "attributes:\n  name: again\n  keep: forever", 1))
@@ -312,24 +289,40 @@ def test_an_export_stays_that_another_contract_keeps(standing: Standing, tmp_pat
     assert any("that other contracts of Orders keep: again" in remark for remark in said["remarks"])
 
 
-def test_landings_stay_that_the_table_of_changes_lacks(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    full_again(standing)
+def test_an_export_stays_that_a_contract_elsewhere_was_loaded_from(newer: Standing) -> None:
+    name, data = next((name, data) for name, data in newer.kept.items() if name.endswith("/receipt.json"))
+    elsewhere = name.replace("/receipts/orders/", "/receipts/again/")
+    for before, expected in ((1, {"parquet": 4}), (40, {"exports": 5, "parquet": 4})):
+        at = BEGUN + timedelta(days=20 - before)
+        receipt = json.loads(data) | {"table": "again", "loaded_at": at.isoformat()}
+        newer.chain.put({elsewhere: json.dumps(receipt).encode()})
+        said = retention()
+        assert gone(said) == expected
+        stays = [remark for remark in said["remarks"] if "that other contracts of Orders keep: again" in remark]
+        assert bool(stays) == ("exports" not in expected)
+
+
+def test_landings_stay_that_the_table_of_changes_lacks(newer: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LAKE_FORMAT, "iceberg")
     said = retention("--apply")
     assert gone(said) == {}
     assert any("5 landings are not in orders__changes yet" in remark for remark in said["remarks"])
 
 
-def test_what_lies_beside_parquet_goes_alone(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_beside_parquet_goes_alone(
+    standing: Standing, loaded_twice: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lines in quarantine that a report lists, and a spilled text whose rows a newer full export has replaced."""
     monkeypatch.setenv(KEEP, "{quarantine: 10 days, spill: 10 days}")
     name = next(name for name in standing.kept if "/full/" in name and name.endswith("/report.json"))
     folder = name.rpartition("/")[0]
     lines, text = f"{folder}/_quarantine/lines-{'0' * 12}.jsonl", f"{folder}/_spill/{'0' * 64}.txt"
     report = json.loads(standing.kept[name]) | {"quarantine": [f"s3://{demo.BUCKET}/{lines}"]}
-    standing.chain.put({name: json.dumps(report).encode(), lines: b"{}", text: b"long"})
+    beside = {name: json.dumps(report).encode(), lines: b"{}", text: b"long"}
+    standing.chain.put(beside)
     assert gone(retention()) == {"quarantine": 1}  # rows of the newest full export name the text
-    full_again(standing)
+    loaded_twice.put_back()
+    standing.chain.put(beside)
     before = standing.objects()
     said = retention("--apply")
     assert gone(said) == {"quarantine": 1, "spill": 1}
@@ -349,8 +342,7 @@ def test_nothing_goes_while_another_warehouse_loads_from_the_lake(standing: Stan
     assert standing.objects() == before
 
 
-def test_what_no_full_export_brings_back_stays(standing: Standing, tmp_path: Path) -> None:
-    full_again(standing)
+def test_what_no_full_export_brings_back_stays(newer: Standing, tmp_path: Path) -> None:
     config = tmp_path / "defs.yaml"
     for option in ("history: true", "soft_delete: true"):
         config.write_text(DEFS.read_text().replace("attributes:", f"attributes:\n  {option}", 1))
