@@ -1,9 +1,9 @@
 """What goes: what is older than the contract keeps it, has been loaded, and is not needed to recover. Pure.
 
-A recovery needs the newest full export and every window since, each as Parquet or as the export (`recovery/plan.py`). What else
-the warehouse has and no full export brings back is needed, too: all landings that a history is made of, or the rows of
-deleted items. What is needed stays as whole Parquet, and without that as the export: `recover` finds Parquet by itself, but an
-export only if DynamoDB lists it, which it does for 90 days and while the table exists.
+A recovery needs the newest full export and every window since (`recovery/plan.py`). What else the warehouse has and no full
+export brings back is needed, too: all landings that a history is made of, or the rows of deleted items. What is needed stays
+as whole Parquet, and without that as the export: `recover` finds Parquet by itself, but an export only if DynamoDB lists it,
+which it does for 90 days and while the table exists. It finds no scan.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

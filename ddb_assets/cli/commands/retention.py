@@ -33,7 +33,7 @@ def command(
     """Delete files of the lake that are older than `keep` says, or say which ones would be deleted.
 
     Only files go whose load is in the warehouse's ledger and that no recovery needs: the newest full export and everything
-    since stay, as Parquet or as exports. Nothing of a table is deleted while `status` finds something to repair.
+    since stay as Parquet. Nothing of a table is deleted while `status` finds something to repair.
     With `dry_run: false` in `keep`, the asset `retention/<table>_retention` does the same every night. This command deletes
     only with --apply.
     """
