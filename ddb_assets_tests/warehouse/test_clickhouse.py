@@ -342,7 +342,7 @@ def test_a_load_may_sleep_before_any_statement(
     time, before = 10, 1
     while asleep(clickhouse, source, time, before, full=full):
         time, before = time + 20, before + (1 if SOAK else 10)
-    assert before > 20
+    assert before > 15
 
 
 def test_a_load_that_wakes_up_leaves_alone_what_another_one_has_staged(
