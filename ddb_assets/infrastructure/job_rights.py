@@ -53,7 +53,7 @@ def _flattens(wanted: Wanted, table: Table) -> Iterator[Statement]:
         yield from reads(wanted, "scans")
     else:
         yield from reads_exports(wanted, table)
-    yield from writes(wanted, f"parquet/{table.name}", deletes=False)
+    yield from writes(wanted, "parquet/" + table.name, deletes=False)
     yield from creates(wanted, MESSAGES)
     engine = table.engine
     if isinstance(engine, GlueEngine | EmrServerlessEngine):
