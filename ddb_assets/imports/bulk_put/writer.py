@@ -53,11 +53,11 @@ def _ignore(*_: object) -> None:
 class BulkPutWriter:
     """Has the methods of `BulkWriter` that a job uses.
 
-    `state` is what an earlier run has saved; it is None again when the next run is to begin anew. `save` saves it, durably.
+    `state` is what an earlier run has saved; it is None again when the next run must start over. `save` saves it, durably.
     `arn` is that of the operation, and `put_bytes` what AWS counts as bytes that it has put, once it has begun.
 
     `units` is the most that AWS may write in a second. The operation's state may be unknown for `unanswered` seconds. `on_look`
-    is called whenever it is known anew. `dry`: everything is checked, nothing is staged. It keeps 8 bytes of each item in
+    is called whenever it is known again. `dry`: everything is checked, nothing is staged. It keeps 8 bytes of each item in
     memory, to find two items with one key.
     """
 
@@ -283,7 +283,7 @@ class BulkPutWriter:
         return found.reasons
 
     def _forget(self, state: BulkPutState) -> None:
-        """The next run is to begin anew: nothing runs, and nothing reads the staged items."""
+        """The next run must start over: nothing runs, and nothing reads the staged items."""
         delete_staged(self._storage, state.input)
         self.state = None
         self._save()
