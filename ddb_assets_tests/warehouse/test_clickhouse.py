@@ -788,6 +788,12 @@ def test_its_url_says_all_that_is_needed_before_it_is_opened(monkeypatch: pytest
         pass
 
 
+def test_an_error_about_data_quotes_no_value(clickhouse: ClickHouseWarehouse) -> None:
+    with pytest.raises(StatementError, match=r"error 6 \(CANNOT_PARSE_TEXT\); its text is in the log") as caught:
+        clickhouse.server.value("SELECT toInt64(materialize('4929-secret'))")
+    assert "4929" not in str(caught.value)
+
+
 def test_errors_are_clear(clickhouse: ClickHouseWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StatementError, match=r"a query was refused: .*UNKNOWN_IDENTIFIER"):
         clickhouse.query("SELECT nothing")

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
 
 EXISTS, UNKNOWN_TABLE = 57, 60
-UNREADABLE = frozenset({6, 27, 33, 36, 53, 70, 117, 349, 407, 636})
-"""What is wrong with the data of an INSERT: it cannot be parsed or converted, or a value is missing."""
+UNREADABLE = frozenset({6, 27, 33, 36, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 376, 407, 467, 636})
+"""What is wrong with data: it cannot be parsed or converted, is out of range, or a value is missing.
+
+ClickHouse quotes values in these errors, so their texts are not passed on: they would end in logs and alerts.
+"""
 _PASSING = frozenset({3, 159, 202, 209, 210, 236, 241, 242, 252, 279, 319, 425, 999})
 """Timeouts, lost connections, too many parts or queries, not enough memory now, no Keeper."""
 _CODE = re.compile(r"[Cc]ode: ?(\d+)")
+_NAME = re.compile(r"\(([A-Z][A-Z0-9]*_[A-Z0-9_]+)\)")
 
 
 class StatementError(WarehouseError):
@@ -103,6 +107,9 @@ class Server:
         said = " ".join(str(error).split())
         found = _CODE.search(said)
         code = int(found[1]) if found else 0
+        if code in UNREADABLE:
+            name = "".join(f" ({name})" for name in _NAME.findall(said)[-1:])
+            said = f"error {code}{name}; its text is in the log of ClickHouse only, because it may quote values"
         message = f"ClickHouse at {self.settings.place}: {what}: {said[:1500]}"
         if code in _PASSING or (not code and isinstance(error, OperationalError)):
             return InterruptedLoadError(message)
