@@ -111,6 +111,8 @@ def _changes(plan: Plan) -> Iterator[str]:
             f"{_length(plan.cadence.then)} ({then:,}); the first: {_moment(plan.cadence.start)} to {_moment(plan.cadence.end)}"
         )
     yield from (f"  {name}: the contract no longer declares it; loads still fill it" for name in plan.undeclared)
+    if plan.new_live_view:
+        yield f"  stream: its next read creates the view {plan.new_live_view}, and the tables beside it"
     if plan.other_names:
         yield f"  the same table is loaded as {', '.join(plan.other_names)}: this is a new table beside it"
     for one in plan.unknowns:

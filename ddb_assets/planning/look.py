@@ -19,6 +19,7 @@ from ddb_assets.planning.plan import Plan
 from ddb_assets.planning.upcoming import Origin
 from ddb_assets.status.gather import PATIENCE, asked
 from ddb_assets.status.pictures import Silent
+from ddb_assets.warehouse.bookkeeping import live_name
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.protocol import Rehearses
@@ -70,6 +71,7 @@ def look(aws: "AWS", address: str, schemas: str, table: Table, prices: Prices) -
                 names,
                 silent,
                 loaded=bool(recorded.loads),
+                new_live_view=_new_live_view(warehouse, table),
             )
     except PlanError as error:
         return Plan(table, stored=stored, silent={**silent, "plan": str(error)})
@@ -89,6 +91,13 @@ def other_names(warehouse: "Warehouse", table: Table, origin: Origin, recorded: 
         return [str(name) for (name,) in warehouse.query(query) if name != table.name]
     except WarehouseError:
         return []  # nothing was ever loaded here
+
+
+def _new_live_view(warehouse: "Warehouse", table: Table) -> str:
+    if not table.stream or table.source == "stream":
+        return ""
+    name = live_name(table.name)
+    return "" if name in warehouse.holdings(table.name).views else name
 
 
 @contextmanager

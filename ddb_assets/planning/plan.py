@@ -27,7 +27,8 @@ class Plan:
 
     `tried` are the loads that were rehearsed, the last one is taken unless all are refused; it is empty if a place that must
     be asked did not answer. `silent` says why, by place. `all_items` is what it costs to bring every item again.
-    `other_names` are names under which the same DynamoDB table is loaded. `loaded`: it has loads under its own.
+    `other_names` are names under which the same DynamoDB table is loaded. `loaded`: it has loads under its own. `new_live_view`
+    is the view that the next read of a stream beside the windows creates, with its tables; empty if it is there, or not wanted.
     """
 
     table: Table
@@ -38,6 +39,7 @@ class Plan:
     other_names: Sequence[str] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
     loaded: bool = False
+    new_live_view: str = ""
 
     @property
     def taken(self) -> Attempt | None:
@@ -160,7 +162,7 @@ class Plan:
         """Whether the next load changes nothing but rows."""
         found = (
             *(self.refused, self.changes, self.columns, self.statements, self.old_rows, self.unknowns, self.doubt),
-            self.silent,
+            *(self.silent, self.new_live_view),
         )
         return bool(self.taken) and not (any(found) or self.other_contract or self.cadence or self.has_no_rows)
 
@@ -188,6 +190,7 @@ class Plan:
             "other_contract": self.other_contract,
             "cadence": _cadence(self.cadence),
             "undeclared": self.undeclared,
+            "new_live_view": self.new_live_view,
             "doubt": self.doubt,
             "depends_on_items": [asdict(one) for one in self.unknowns],
             "other_names": list(self.other_names),

@@ -106,6 +106,15 @@ def test_a_table_that_was_never_loaded(place: Place) -> None:
     assert not place.file.exists()
 
 
+def test_a_stream_beside_windows_brings_a_live_view(place: Place) -> None:
+    place.load("full")
+    assert planned(place)["new_live_view"] == ""
+    plan = planned(place, stream="orders-cdc")
+    assert (plan["new_live_view"], plan["changes_nothing"], plan["next"]) == ("orders_live", False, "window")
+    said = call("plan", "--config", place.contract(stream="orders-cdc")).output
+    assert "stream: its next read creates the view orders_live, and the tables beside it" in said
+
+
 def test_what_a_change_of_the_contract_does(place: Place) -> None:
     place.load("full", "window", "window")
     same = planned(place)
