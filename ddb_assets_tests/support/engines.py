@@ -7,11 +7,14 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
+from ddb_assets_tests.warehouse.conformance.clickhouse_subject import ClickHouseSubject
 from ddb_assets_tests.warehouse.exports import Item
 
 
@@ -22,6 +25,12 @@ class SmallBuckets(IcebergEngine):
 
 
 AnyEngine = DuckDBEngine | RedshiftEngine
+
+Followable = AnyEngine | ClickHouseWarehouse
+"""Into these a stream of changes can be followed."""
+
+followable = pytest.mark.parametrize("warehouse", ["duckdb", "clickhouse"], indirect=True)
+"""For a test of `warehouse` that goes through the protocol only."""
 
 on_duckdb = pytest.mark.parametrize("warehouse", ["duckdb"], indirect=True)
 """For a test of `warehouse` whose statements other tests send to Redshift too, so that only their outcome is of interest."""
@@ -80,24 +89,42 @@ def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
     )
 
 
-def staging(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
+def run(warehouse: Followable, sql: str) -> None:
+    """What somebody else does to the table of a relation."""
+    if isinstance(warehouse, ClickHouseWarehouse):
+        ClickHouseSubject(warehouse).run(sql)
+    else:
+        warehouse.execute(Statement(sql))
+
+
+def staging(warehouse: Followable) -> list[tuple[Any, ...]]:
     """The temporary tables."""
+    if isinstance(warehouse, ClickHouseWarehouse):
+        return warehouse.query("SELECT name FROM system.tables WHERE startsWith(name, '_ddb_stage__')")
     if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
     return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
 
 
-def select(warehouse: AnyEngine, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query that both warehouses understand."""
+def protocol(warehouse: Followable) -> SqlWarehouse | ClickHouseWarehouse:
+    """By what users of a warehouse call it."""
+    return warehouse if isinstance(warehouse, ClickHouseWarehouse) else SqlWarehouse(warehouse)
+
+
+def select(warehouse: Followable, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query that all warehouses understand."""
+    if isinstance(warehouse, ClickHouseWarehouse):
+        return warehouse.query(sql)
     return warehouse.fetch(Statement(sql))
 
 
-def read(warehouse: AnyEngine, suffix: str = "", where: str = "") -> dict[str, Item]:
+def read(warehouse: Followable, suffix: str = "", where: str = "") -> dict[str, Item]:
     """Key to item, from the root and the child table, or their views with a suffix.
 
     Fails on double rows, orphans and gaps in lists.
     """
-    orders, lists = (TableName(warehouse.default_schema, f"{name}{suffix}") for name in ("orders", "orders__lines"))
+    schema = warehouse.schema if isinstance(warehouse, ClickHouseWarehouse) else warehouse.default_schema
+    orders, lists = (TableName(schema, f"{name}{suffix}") for name in ("orders", "orders__lines"))
     rows = select(warehouse, f"SELECT order_id, note FROM {orders} {where}")
     lines = select(warehouse, f'SELECT order_id, _ddb_index, "value" FROM {lists} ORDER BY order_id, _ddb_index')
     assert len({key for key, _ in rows}) == len(rows)

@@ -17,7 +17,7 @@ from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.support.engines import AnyEngine, SmallBuckets, wipe
+from ddb_assets_tests.support.engines import Followable, SmallBuckets, wipe
 from ddb_assets_tests.warehouse.cold_store import BUCKET, ColdStore
 from ddb_assets_tests.warehouse.exports import Source
 
@@ -57,23 +57,36 @@ ON_ICEBERG = frozenset(
 """The tests of `warehouse` that always run on Iceberg too. `ICEBERG=1` runs all tests on Iceberg in the place of DuckDB."""
 
 
+ON_CLICKHOUSE = frozenset(
+    {
+        "test_any_order_of_records_leaves_the_newest_write",
+        "test_records_are_applied_once_or_not_at_all",
+    }
+)
+"""The tests of `warehouse` that always run on ClickHouse too. `CONFORMANCE=clickhouse` runs all of them, and no others."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out the other tests on Iceberg, which take several times as long as those on DuckDB."""
+    """Leaves out the other tests on Iceberg and ClickHouse, which take several times as long as those on DuckDB."""
+    only = os.environ.get("CONFORMANCE") == "clickhouse"
 
     def runs(item: pytest.Item) -> bool:
         chosen = getattr(item, "callspec", None)
-        return (
-            chosen is None or chosen.params.get("warehouse") != "iceberg" or item.name.partition("[")[0] in ON_ICEBERG
-        )
+        if chosen is None or (param := chosen.params.get("warehouse")) is None:
+            return True
+        name = item.name.partition("[")[0]
+        if only or param == "clickhouse":
+            return param == "clickhouse" and (only or name in ON_CLICKHOUSE)
+        return param != "iceberg" or name in ON_ICEBERG
 
     items[:] = [item for item in items if runs(item)]
 
 
 @pytest.fixture(params=["duckdb", "over_redshift", "iceberg"])
-def warehouse(request: pytest.FixtureRequest) -> AnyEngine:
+def warehouse(request: pytest.FixtureRequest) -> Followable:
     instead = request.param == "duckdb" and os.environ.get("ICEBERG")
     found = request.getfixturevalue("iceberg" if instead else request.param)
-    assert isinstance(found, AnyEngine)
+    assert isinstance(found, Followable)
     return found
 
 

@@ -16,8 +16,7 @@ from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import Holdings, LoadResult
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, staging
+from ddb_assets_tests.support.engines import AnyEngine, Followable, followable, protocol, read, run, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -43,13 +42,13 @@ Change = tuple[str, int, Item | None]
 class Filled:
     """A warehouse, its table `orders`, and a stream of one shard that is read up to `read_at`."""
 
-    warehouse: AnyEngine
+    warehouse: Followable
     source: Source
     sequence: int = 0
     read_at: int = HOUR
 
     def __post_init__(self) -> None:
-        self.opened = SqlWarehouse(self.warehouse)
+        self.opened = protocol(self.warehouse)
 
     def landing(self, *changes: Change, **more: Any) -> Report:
         times = [time for _, time, _ in changes]
@@ -77,24 +76,24 @@ class Filled:
 
 
 @pytest.fixture
-def filled(warehouse: AnyEngine, source: Source) -> Filled:
+def filled(warehouse: Followable, source: Source) -> Filled:
     """`orders` with a and b."""
     made = Filled(warehouse, source)
     made.say(("a", 1, Item("old", ("x", "y"))), ("b", 2, Item("old", ("x",))))
     return made
 
 
-@on_duckdb
+@followable
 def test_writes_and_deletes_are_applied_with_their_lists(filled: Filled) -> None:
     result = filled.say(("a", 3, Item("new", ("z",))), ("b", 4, None), ("c", 5, Item("new")))
     assert (result.upserted, result.deleted, result.stale) == (2, 1, 0)
     assert result.table_rows == {"orders": 2, "orders__lines": 1}
     assert filled.rows() == {"a": Item("new", ("z",)), "c": Item("new")}
     assert staging(filled.warehouse) == []
-    assert not filled.warehouse.tables(filled.opened.schema, "_ddb_tail__")
+    assert "_ddb_tail__orders" not in filled.opened.holdings("orders").tables
 
 
-@on_duckdb
+@followable
 def test_a_late_record_changes_nothing_and_brings_nothing_back(filled: Filled) -> None:
     filled.say(("a", 10, Item("new")), ("b", 10, None))
     result = filled.say(("a", 9, Item("late", ("z",))), ("b", 9, Item("late", ("z",))))
@@ -104,7 +103,7 @@ def test_a_late_record_changes_nothing_and_brings_nothing_back(filled: Filled) -
 
 @pytest.mark.parametrize("how", [LoadOptions(), KEPT])
 def test_of_two_records_of_one_time_the_one_that_was_read_later_wins(
-    warehouse: AnyEngine, source: Source, how: LoadOptions
+    warehouse: Followable, source: Source, how: LoadOptions
 ) -> None:
     filled = Filled(warehouse, source)
     for item in (Item("first"), None, Item("third", ("x",)), None, Item("last", ("y",))):
@@ -113,11 +112,11 @@ def test_of_two_records_of_one_time_the_one_that_was_read_later_wins(
     assert read(warehouse, where=where) == {"a": Item("last", ("y",))}
 
 
-@on_duckdb
+@followable
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("how", [LoadOptions(), KEPT], ids=["gone", "kept"])
 def test_any_order_of_records_leaves_the_newest_write(
-    warehouse: AnyEngine, source: Source, how: LoadOptions, seed: int
+    warehouse: Followable, source: Source, how: LoadOptions, seed: int
 ) -> None:
     chance = random.Random(seed)
     filled, known = Filled(warehouse, source), dict[str, tuple[int, Item | None]]()
@@ -132,7 +131,7 @@ def test_any_order_of_records_leaves_the_newest_write(
     assert read(warehouse, where=where) == {key: item for key, (_, item) in known.items() if item}
 
 
-def test_rows_of_deleted_items_stay_if_they_are_to(warehouse: AnyEngine, source: Source) -> None:
+def test_rows_of_deleted_items_stay_if_they_are_to(warehouse: Followable, source: Source) -> None:
     filled = Filled(warehouse, source)
     filled.say(("a", 5, Item("last", ("x",))), how=KEPT)
     filled.say(("a", 7, None), ("b", 8, None), how=KEPT)
@@ -148,7 +147,7 @@ def test_rows_of_deleted_items_stay_if_they_are_to(warehouse: AnyEngine, source:
     ]
 
 
-@on_duckdb
+@followable
 def test_records_are_applied_once_or_not_at_all(filled: Filled) -> None:
     class Killed(BaseException):
         pass
@@ -200,7 +199,7 @@ def test_a_delete_is_remembered_while_an_older_record_may_come(filled: Filled) -
     assert filled.rows().keys() == {"a", "b", "c", "d"}
 
 
-@on_duckdb
+@followable
 def test_windows_and_full_exports_are_refused(filled: Filled) -> None:
     filled.source.put(20, "a", "exported")
     for export in (filled.source.full(30), filled.source.window(10, 30)):
@@ -211,7 +210,7 @@ def test_windows_and_full_exports_are_refused(filled: Filled) -> None:
     assert filled.rows()["a"] == Item("old", ("x", "y"))
 
 
-@on_duckdb
+@followable
 def test_a_full_export_starts_the_table_over(filled: Filled) -> None:
     filled.source.put(20, "c", "exported")
     filled.opened.load(filled.source.full(30), LoadOptions(restart=True))
@@ -232,8 +231,8 @@ def test_a_full_export_starts_the_table_over(filled: Filled) -> None:
     assert filled.rows() == {"a": Item("newer")}
 
 
-@on_duckdb
-def test_a_table_with_a_tail_is_not_filled_by_its_stream(warehouse: AnyEngine, source: Source) -> None:
+@followable
+def test_a_table_with_a_tail_is_not_filled_by_its_stream(warehouse: Followable, source: Source) -> None:
     """What the tail has is not in the table, and the position is behind it."""
     filled = Filled(warehouse, source)
     filled.opened.load_tail(filled.landing(("a", 5, Item("in the tail"))), filled.move())
@@ -245,7 +244,7 @@ def test_a_table_with_a_tail_is_not_filled_by_its_stream(warehouse: AnyEngine, s
     assert filled.opened.rows(["_ddb_tail__orders"]) == {"_ddb_tail__orders": 0}
 
 
-@on_duckdb
+@followable
 def test_a_restart_replaces_everything_or_nothing(filled: Filled) -> None:
     filled.say(("a", 9, Item("newer")), ("b", 9, None))
     gap = Gap(1, 2, "expired")
@@ -262,7 +261,7 @@ def test_a_restart_replaces_everything_or_nothing(filled: Filled) -> None:
         filled.say(("b", 6, Item("x")), identity=other, how=LoadOptions(full_chain=FROM_STREAM.chain))
 
 
-@on_duckdb
+@followable
 def test_a_table_that_was_dropped_and_made_again_is_refused(filled: Filled) -> None:
     landing = filled.landing(("c", 9, Item("of the new table"))).model_copy(update={"table_id": "another"})
     with pytest.raises(LoadError, match="the table was dropped and created again"):
@@ -301,10 +300,10 @@ def test_columns_grow_and_the_view_for_people_shows_the_table(filled: Filled) ->
     assert select(filled.warehouse, people) == [("a", None), ("b", None), ("c", 7)]
 
 
-@on_duckdb
+@followable
 def test_what_somebody_dropped_is_not_made_again_empty(filled: Filled) -> None:
     from_stream = LoadOptions(full_chain=FROM_STREAM.chain)
-    filled.warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
+    run(filled.warehouse, "ALTER TABLE orders DROP COLUMN note")
     with pytest.raises(LoadError, match=r"column 'note' .*restore it from a backup, or start the table over with what"):
         filled.say(("a", 9, Item("new")), how=from_stream)
     filled.sequence = 0
@@ -312,7 +311,7 @@ def test_what_somebody_dropped_is_not_made_again_empty(filled: Filled) -> None:
     assert filled.rows() == {"a": Item("new")}
 
 
-@on_duckdb
+@followable
 def test_all_of_it_is_held_and_forgotten(filled: Filled) -> None:
     held = filled.opened.holdings("orders")
     names = {"orders", "orders__lines", "_ddb_stream__orders", "_ddb_tombstones__orders", "_ddb_loads__orders"}

@@ -12,7 +12,7 @@ from ddb_assets.warehouse.clickhouse.ledger import Ledger
 from ddb_assets.warehouse.clickhouse.sql import LEDGER
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
-from ddb_assets.warehouse.sql.ledger import LedgerRow
+from ddb_assets.warehouse.sql.ledger import STREAM, LedgerRow
 from ddb_assets.warehouse.times import end
 
 
@@ -38,6 +38,7 @@ def history(ledger: Ledger, report: Report) -> History:
         deletes_forgotten_before=None,  # they are kept until a full export replaces all rows
         columns=filled(ledger),
         identity=_identity(rows),
+        streamed=max((row.table_id for row in rows if row.export_type == STREAM), default=None),
         scanned=bool(full) and is_scan(full[-1].export_id),
         ledger_id=max((entry.row.ledger_id for entry in ledger.every if entry.row.ledger_id), default=None),
     )

@@ -23,7 +23,7 @@ from typing import cast
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
-from ddb_assets.warehouse.clickhouse import catalog, ledger
+from ddb_assets.warehouse.clickhouse import catalog, ledger, of_streams
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.known import history
 from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
@@ -32,10 +32,12 @@ from ddb_assets.warehouse.clickhouse.publish import Plan, finish
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quoted, table
 from ddb_assets.warehouse.clickhouse.staging import Staged, drop_stale, keep_newer, stage
+from ddb_assets.warehouse.clickhouse.streams import Streams
 from ddb_assets.warehouse.clickhouse.tables import prepare
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql.ledger import row_of
@@ -43,15 +45,23 @@ from ddb_assets.warehouse.sql.load import log, tried
 from ddb_assets.warehouse.times import start
 
 
-def load(server: Server, storage: Storage, report: Report, options: LoadOptions, *, patience: float) -> LoadResult:
-    """See `Warehouse.load`."""
+def load(
+    server: Server,
+    storage: Storage,
+    report: Report,
+    options: LoadOptions,
+    *,
+    patience: float,
+    moved: Moved | None = None,
+) -> LoadResult:
+    """See `Warehouse.load`, and `Warehouse.load_stream` for records of a stream that has `moved`."""
     refused(report, options)
-    check_quarantine(report, options.max_quarantined)
-    if options.restart:
+    check_quarantine(report, options.max_quarantined, few=moved is not None)
+    if options.restart and not moved:
         check_restart(report, options.chain_of(report.name))
     check_report(report)
     what = f"table {report.name}: load of {report.export_id}"
-    result = tried(partial(_locked, server, storage, report, options, patience), what, report.about)
+    result = tried(partial(_locked, server, storage, report, options, moved, patience), what, report.about)
     log(report, result)
     return result
 
@@ -84,7 +94,9 @@ def refused(report: Report, options: LoadOptions) -> None:
         )
 
 
-def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, patience: float) -> LoadResult:
+def _locked(
+    server: Server, storage: Storage, report: Report, how: LoadOptions, moved: Moved | None, patience: float
+) -> LoadResult:
     started = time.monotonic()
     with Lock(server, report.root.name, patience=patience) as lock:
         ledger.provide(server, report.root.name)
@@ -94,25 +106,30 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
             finish(server, said.pending)
             said = ledger.read(server, report.root.name)
         _drop_leftovers(server, lock, report.root.name)
-        known = history(said, report)
+        known, streamed = history(said, report), None
         if how.restart:
             known = known.started_over()
         chain = how.chain_of(report.name)
-        refuse(report, known, chain)
+        if moved is None:
+            refuse(report, known, chain)
+        elif (positions := of_streams.asked(server, report, known, how, moved)) is None:
+            return replace(of_streams.newest(said).result, table_rows=_counted(server, report))
+        else:
+            streamed = positions.moved(moved)
         hidden = _hidden(report, said, restart=how.restart)
         relations = {*known.columns, *(relation.name for relation in report.relations)}
         there = catalog.tables(server, relations)
         if not how.restart:
             _check_present(report, known, there, chain)
         # guard: ClickHouse: an export is applied once
-        if known.applied is not None and known.digest == report.digest and not how.force:
+        if not moved and known.applied is not None and known.digest == report.digest and not how.force:
             return replace(known.applied, table_rows=_counted(server, report))
         _check_owned(server, report, known, there)
         targets = prepare(server, report, there)
         load_id = secrets.token_hex(8)
         try:
             staged = stage(server, storage, report, targets, load_id)
-            entry = _decided(server, report, how, known, staged, load_id, hidden, said)
+            entry = _decided(server, report, how, known, staged, load_id, hidden, said, streamed)
             entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))
             how.before_commit()
             lock.check()
@@ -121,8 +138,17 @@ def _locked(server: Server, storage: Storage, report: Report, how: LoadOptions, 
                 _drop_leftovers(server, lock, report.root.name)
             raise
         ledger.begin(server, lock, entry)
-        done = finish(server, entry).row
-    return replace(done.result, applied=True, table_rows=done.table_rows, seconds=time.monotonic() - started)
+        finished, settled = finish(server, entry)
+        if streamed:
+            of_streams.forget_older(server, said, finished)
+    done = finished.row
+    return replace(
+        done.result,
+        applied=True,
+        table_rows=done.table_rows,
+        seconds=time.monotonic() - started,
+        **vars(settled),
+    )
 
 
 def _decided(
@@ -134,6 +160,7 @@ def _decided(
     load_id: str,
     hidden: Mapping[str, str],
     said: Ledger,
+    streamed: Streams | None,
 ) -> Entry:
     """Leaves in staging what becomes valid, and returns the entry of the ledger."""
     root, *children = staged
@@ -145,7 +172,7 @@ def _decided(
     )
     rows = {report.root.name: upserted}
     rows |= {c.target.relation.name: int(server.value(f"SELECT count() FROM {c.table}")) for c in children}
-    replaces = report.is_full and start(report) >= (stale_before or 0)
+    replaces = how.restart or (report.is_full and start(report) >= (stale_before or 0))
     kept = keep_newer(server, staged, start(report)) if replaces and not how.restart else 0
     _check_hidden(server, report, said, there=known.sequence > 0 and not how.restart, whole=replaces and not kept)
     lists = {name for name in {*known.columns, *rows} if name != report.root.name}
@@ -157,6 +184,7 @@ def _decided(
         stages={one.target.relation.name: one.name for one in staged},
         lists=tuple(sorted(there)),
         upserted=upserted,
+        streams=streamed.text() if streamed else "",
     )
     result = LoadResult(
         applied=True,
@@ -176,7 +204,8 @@ def _decided(
         load_id=load_id,
         ledger_id=known.ledger_id or load_id,
     )
-    return Entry(row_of(report, result, None), how.restart, hidden, plan.text())
+    row = of_streams.row(report, result, known) if streamed else row_of(report, result, None)
+    return Entry(row, how.restart, hidden, plan.text())
 
 
 def _counted(server: Server, report: Report) -> dict[str, int]:

@@ -3,7 +3,7 @@
 The load has been decided by then: the ledger has its `begun` row with this plan. Whoever finds a plan that is not done, as its
 process has died, does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
 
-    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► ledger row `done`
+    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► tail, position ─► ledger row `done`
 
 Rows of lists are not seen before their items are. The root's rows arrive in one commit, as one handing over of parts: added to
 those that are there after a window, in place of them after a full export, which has every row.
@@ -19,8 +19,10 @@ from ddb_assets.warehouse.clickhouse import ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.settling import settle
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
 from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.sql.settling import Settled
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Plan:
     """What is left to do: `stages` has the staging table of each relation, the root first.
 
     `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
-    tables of every list that the table has ever had. `keys` are the item's key columns.
+    tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is what the table of positions
+    gets with a load of a stream's records (`streams.py`).
     """
 
     load: int
@@ -37,6 +40,7 @@ class Plan:
     stages: dict[str, str]
     lists: tuple[str, ...]
     upserted: int
+    streams: str = ""
 
     def text(self) -> str:
         """As the ledger keeps it."""
@@ -49,8 +53,8 @@ class Plan:
         return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"])})
 
 
-def finish(server: Server, pending: Entry) -> Entry:
-    """Does the steps of a decided load; returns its entry with the rows that the tables have now.
+def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
+    """Does the steps of a decided load; returns its entry with the rows that the tables have now, and what became of the tail.
 
     Raises WarehouseError when a step cannot be done; it is done with the next load then. If the lock is lost meanwhile, another
     load finishes this one: each step here needs a staging table, which is dropped when the load is done.
@@ -79,12 +83,13 @@ def finish(server: Server, pending: Entry) -> Entry:
             f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
             "changed by something that is no load; start the table over"
         )
+    settled = settle(server, pending, plan.streams, plan.stages)
     counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
     entry = ledger.done(pending, counted, datetime.now(UTC))
     ledger.end(server, entry)
     for stage in plan.stages.values():
         server.execute(f"DROP TABLE IF EXISTS {table(STAGE, stage)}")
-    return entry
+    return entry, settled
 
 
 def _attach(server: Server, name: str, stage: str) -> None:

@@ -14,6 +14,8 @@ LEDGER = "_ddb_loads__"
 LEDGERS = "_ddb_loads"
 LOCK = "_ddb_lock__"
 STAGE = "_ddb_stage__"
+STREAM = "_ddb_stream__"
+TAIL = "_ddb_tail__"
 
 LOAD = "_ddb_load"
 """In a table of rows: the random number of the load that brought the row. An item and its list elements have the same one."""

@@ -1,4 +1,4 @@
-"""The warehouse in a database of ClickHouse: loads of exports as in any other, and no streams, history or soft delete."""
+"""The warehouse in a database of ClickHouse: loads of exports and streams as in any other, and no history or soft delete."""
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.clickhouse import catalog, ledger
+from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.clickhouse import catalog, ledger, of_streams, positions
 from ddb_assets.warehouse.clickhouse.forgetting import forget, holdings
 from ddb_assets.warehouse.clickhouse.inspection import differing, inspect
 from ddb_assets.warehouse.clickhouse.load import load
@@ -17,6 +18,7 @@ from ddb_assets.warehouse.clickhouse.self_test import self_test
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settings import ClickHouseSettings
 from ddb_assets.warehouse.clickhouse.sql import quoted
+from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions, nothing
 from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams, NotFollowing
 from ddb_assets.warehouse.results import Finding, Holdings, Inspection, Load, LoadResult, Recorded
@@ -56,17 +58,29 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
         """Applies the export; its tables change together (`publish.py`)."""
         return load(self.server, self._storage, report, options, patience=self._patience)
 
+    def load_stream(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> LoadResult:
+        """Applies the records like a window; the row of the ledger that decides has the position."""
+        return load(self.server, self._storage, report, options, patience=self._patience, moved=moved)
+
+    def move_stream(self, root: str, moved: Moved) -> None:
+        """Adds a row to the table of positions, under the lock of loads."""
+        positions.move(self.server, root, moved, patience=self._patience)
+
+    def stream_position(self, root: str, stream: str) -> Position:
+        """Reads the table of positions."""
+        return positions.position(self.server, root, stream)
+
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys as a reader sees them."""
         return inspect(self.server, report)
 
     def recorded(self, root: str, *, counted: bool = False) -> Recorded:
         """Reads the ledger; a load that is decided and not finished is not in it."""
-        every = ledger.read(self.server, root).done
-        loads = tuple(Load(**{name: getattr(entry.row, name) for name in _LOAD}) for entry in every)
+        every = of_streams.shown(ledger.read(self.server, root))
+        loads = tuple(Load(**{name: getattr(row, name) for name in _LOAD}) for row in every)
         if not (loads and counted):
             return Recorded(loads, {})
-        rows = every[-1].row.table_rows
+        rows = every[-1].table_rows
         return Recorded(loads, differing(self.server, rows), rows)
 
     def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:  # noqa: ARG002 -- see the protocol
