@@ -19,6 +19,7 @@ from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.engines import Followable, SmallBuckets, wipe
 from ddb_assets_tests.warehouse.cold_store import BUCKET, ColdStore
+from ddb_assets_tests.warehouse.conformance.conftest import KINDS
 from ddb_assets_tests.warehouse.exports import Source
 
 
@@ -69,6 +70,7 @@ ON_CLICKHOUSE = frozenset(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves out the other tests on Iceberg and ClickHouse, which take several times as long as those on DuckDB."""
     only = os.environ.get("CONFORMANCE") == "clickhouse"
+    can = next(kind.can for kind in KINDS if kind.name == "clickhouse")
 
     def runs(item: pytest.Item) -> bool:
         chosen = getattr(item, "callspec", None)
@@ -76,7 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return True
         name = item.name.partition("[")[0]
         if only or param == "clickhouse":
-            return param == "clickhouse" and (only or name in ON_CLICKHOUSE)
+            needed = {ability for mark in item.iter_markers("needs") for ability in mark.args}
+            return param == "clickhouse" and needed <= can and (only or name in ON_CLICKHOUSE)
         return param != "iceberg" or name in ON_ICEBERG
 
     items[:] = [item for item in items if runs(item)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, literal
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, TAIL, literal
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Standing:
     comment: str
 
 
-def tables(server: Server, relations: Collection[str]) -> dict[str, RowsTable]:
-    """The tables of rows of these relations; only of those that have one."""
+def tables(server: Server, relations: Collection[str], prefix: str = ROWS) -> dict[str, RowsTable]:
+    """The tables of rows of these relations, or those of the tail (`TAIL`); only of those that have one."""
     if not relations:
         return {}
-    wanted = ", ".join(literal(ROWS + name) for name in relations)
+    wanted = ", ".join(literal(prefix + name) for name in relations)
     found = server.fetch(
         "SELECT table, name, comment, is_in_sorting_key FROM system.columns "
         f"WHERE database = currentDatabase() AND table IN ({wanted}) ORDER BY table, position"
@@ -41,7 +41,7 @@ def tables(server: Server, relations: Collection[str]) -> dict[str, RowsTable]:
     types: dict[str, dict[str, SqlType]] = {}
     foreign: dict[str, set[str]] = {}
     for name, column, comment, _ in found:
-        relation = name.removeprefix(ROWS)
+        relation = name.removeprefix(prefix)
         types.setdefault(relation, {})
         if column in {LOAD, GONE}:
             continue
@@ -52,7 +52,7 @@ def tables(server: Server, relations: Collection[str]) -> dict[str, RowsTable]:
     keys: dict[str, set[str]] = {}
     for name, column, _, is_key in found:
         if is_key:
-            keys.setdefault(name.removeprefix(ROWS), set()).add(column)
+            keys.setdefault(name.removeprefix(prefix), set()).add(column)
     return {
         relation: RowsTable(columns, frozenset(keys.get(relation, ())), frozenset(foreign.get(relation, ())))
         for relation, columns in types.items()
@@ -61,10 +61,16 @@ def tables(server: Server, relations: Collection[str]) -> dict[str, RowsTable]:
 
 def standing(server: Server, name: str) -> Standing | None:
     """What a name stands for; None if it is free."""
+    return standings(server, [name]).get(name)
+
+
+def standings(server: Server, names: Collection[str]) -> dict[str, Standing]:
+    """What these names stand for; only those that are not free."""
+    wanted = ", ".join(map(literal, names))
     found = server.fetch(
-        f"SELECT engine, comment FROM system.tables WHERE database = currentDatabase() AND name = {literal(name)}"
+        f"SELECT name, engine, comment FROM system.tables WHERE database = currentDatabase() AND name IN ({wanted})"
     )
-    return Standing(*found[0]) if found else None
+    return {name: Standing(engine, comment) for name, engine, comment in found}
 
 
 def named(server: Server, prefix: str) -> list[str]:
@@ -78,8 +84,17 @@ def named(server: Server, prefix: str) -> list[str]:
 
 def stages(server: Server, root: str) -> list[str]:
     """The names of the staging tables that loads of a root relation have left."""
+    return _of(server, STAGE, root)
+
+
+def tails(server: Server, root: str) -> list[str]:
+    """The names of the tables of a root relation's tail."""
+    return _of(server, TAIL, root)
+
+
+def _of(server: Server, prefix: str, root: str) -> list[str]:
     found = server.fetch(
-        f"SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {literal(STAGE)}) "
+        f"SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {literal(prefix)}) "
         f"AND comment = {literal(root)} ORDER BY name"
     )
     return [name for (name,) in found]

@@ -7,13 +7,15 @@ what is left after a crash is found again.
 
 from collections.abc import Callable
 
-from ddb_assets.warehouse.clickhouse import ledger
-from ddb_assets.warehouse.clickhouse.catalog import named, stages, standing, tables
+from ddb_assets.warehouse.bookkeeping import live_name
+from ddb_assets.warehouse.clickhouse import ledger, streams
+from ddb_assets.warehouse.clickhouse.catalog import named, stages, standing, tables, tails
 from ddb_assets.warehouse.clickhouse.known import filled
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, quoted, table
-from ddb_assets.warehouse.clickhouse.tables import MARK
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, STREAM, TAIL, quoted, table
+from ddb_assets.warehouse.clickhouse.streams import NONE
+from ddb_assets.warehouse.clickhouse.tables import LIVE, MARK
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.results import Holdings
 
@@ -29,7 +31,10 @@ def holdings(server: Server, root: str) -> Holdings:
     _check_no_others(server, root, relations)
     own = {ROWS + name: table(ROWS, name) for name in tables(server, relations)}
     counted = {name: int(server.value(f"SELECT count() FROM {place} FINAL")) for name, place in own.items()}
+    beside = [*tails(server, root), *([STREAM + root] if standing(server, STREAM + root) else [])]
+    counted |= {name: int(server.value(f"SELECT count() FROM {_place(name)}")) for name in beside}
     counted[LEDGER + root] = int(server.value(f"SELECT count() FROM {table(LEDGER, root)}"))
+    lives = [name for name in map(live_name, relations) if _is_live(server, name)]
     views = []
     for name in relations:
         found = standing(server, name)
@@ -38,7 +43,7 @@ def holdings(server: Server, root: str) -> Holdings:
                 f"{name} is something that no load has created ({found.engine}): rename it, or drop it yourself"
             )
         views += [name] if found else []
-    return Holdings(tables=counted, views=tuple(views))
+    return Holdings(tables=counted, views=(*lives, *views))
 
 
 def forget(server: Server, root: str, expected: Holdings, patience: float, before: Callable[[], None]) -> None:
@@ -53,13 +58,24 @@ def forget(server: Server, root: str, expected: Holdings, patience: float, befor
         for name in stages(server, root):
             server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
         for name in expected.tables:  # the ledger comes last
-            prefix = ROWS if name.startswith(ROWS) else LEDGER
-            server.execute(f"DROP TABLE IF EXISTS {table(prefix, name.removeprefix(prefix))}")
+            server.execute(f"DROP TABLE IF EXISTS {_place(name)}")
+
+
+def _place(name: str) -> str:
+    prefix = next(one for one in (ROWS, TAIL, STREAM, LEDGER) if name.startswith(one))
+    return table(prefix, name.removeprefix(prefix))
+
+
+def _is_live(server: Server, name: str) -> bool:
+    """Whether it is a view of a table and its tail, and not a table of this name."""
+    found = standing(server, name)
+    return found is not None and found.comment.startswith(LIVE)
 
 
 def _relations(server: Server, root: str) -> list[str]:
     """The root, and every list that its loads have filled or were about to."""
-    return sorted({root, *filled(ledger.read(server, root))})
+    streamed = streams.read(server, root) or NONE
+    return sorted({root, *filled(ledger.read(server, root)), *streamed.relations})
 
 
 def _check_no_others(server: Server, root: str, relations: list[str]) -> None:

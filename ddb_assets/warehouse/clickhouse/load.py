@@ -116,15 +116,15 @@ def _locked(
             return replace(of_streams.newest(said).result, table_rows=_counted(server, report))
         else:
             streamed = positions.moved(moved)
-        hidden = _hidden(report, said, restart=how.restart)
+        hidden = hiding(report, said, restart=how.restart)
         relations = {*known.columns, *(relation.name for relation in report.relations)}
         there = catalog.tables(server, relations)
         if not how.restart:
-            _check_present(report, known, there, chain)
+            check_present(report, known, there, chain)
         # guard: ClickHouse: an export is applied once
         if not moved and known.applied is not None and known.digest == report.digest and not how.force:
             return replace(known.applied, table_rows=_counted(server, report))
-        _check_owned(server, report, known, there)
+        check_owned(server, report, known, there)
         targets = prepare(server, report, there)
         load_id = secrets.token_hex(8)
         try:
@@ -174,7 +174,7 @@ def _decided(
     rows |= {c.target.relation.name: int(server.value(f"SELECT count() FROM {c.table}")) for c in children}
     replaces = how.restart or (report.is_full and start(report) >= (stale_before or 0))
     kept = keep_newer(server, staged, start(report)) if replaces and not how.restart else 0
-    _check_hidden(server, report, said, there=known.sequence > 0 and not how.restart, whole=replaces and not kept)
+    check_hidden(server, report, said, there=known.sequence > 0 and not how.restart, whole=replaces and not kept)
     lists = {name for name in {*known.columns, *rows} if name != report.root.name}
     there = catalog.tables(server, lists)
     plan = Plan(
@@ -221,7 +221,7 @@ def _drop_leftovers(server: Server, lock: Lock, root: str) -> None:
         server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
 
 
-def _check_present(report: Report, known: History, there: Mapping[str, RowsTable], chain: Chain) -> None:
+def check_present(report: Report, known: History, there: Mapping[str, RowsTable], chain: Chain) -> None:
     """Raises LoadError when a table or a column that earlier loads have filled is gone."""
     gone = []
     for name, columns in known.columns.items():
@@ -237,7 +237,7 @@ def _check_present(report: Report, known: History, there: Mapping[str, RowsTable
         )
 
 
-def _check_owned(server: Server, report: Report, known: History, there: Mapping[str, RowsTable]) -> None:
+def check_owned(server: Server, report: Report, known: History, there: Mapping[str, RowsTable]) -> None:
     """Raises LoadError for a relation whose table has rows that no load of this table has written."""
     for relation in report.relations:
         if relation.name in known.columns or relation.name not in there:
@@ -256,7 +256,7 @@ def _check_owned(server: Server, report: Report, known: History, there: Mapping[
             )
 
 
-def _hidden(report: Report, said: Ledger, *, restart: bool) -> dict[str, str]:
+def hiding(report: Report, said: Ledger, *, restart: bool) -> dict[str, str]:
     """The paths that the contract hides, and how. Raises LoadError for an export that shows what the rows must not."""
     wanted = {hidden.path: hidden.how for hidden in report.hidden}
     before = {} if restart or not said.done else dict(said.done[-1].hidden)
@@ -269,7 +269,7 @@ def _hidden(report: Report, said: Ledger, *, restart: bool) -> dict[str, str]:
     return wanted
 
 
-def _check_hidden(server: Server, report: Report, said: Ledger, *, there: bool, whole: bool) -> None:
+def check_hidden(server: Server, report: Report, said: Ledger, *, there: bool, whole: bool) -> None:
     """Raises LoadError when rows would stay that have values of a path which is hidden now."""
     before = said.done[-1].hidden if said.done else {}
     new = [hidden for hidden in report.hidden if before.get(hidden.path) != hidden.how]

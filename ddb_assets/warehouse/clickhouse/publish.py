@@ -3,7 +3,7 @@
 The load has been decided by then: the ledger has its `begun` row with this plan. Whoever finds a plan that is not done, as its
 process has died, does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
 
-    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► tail, position ─► ledger row `done`
+    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► positions ─► ledger row `done`
 
 Rows of lists are not seen before their items are. The root's rows arrive in one commit, as one handing over of parts: added to
 those that are there after a window, in place of them after a full export, which has every row.
@@ -30,8 +30,8 @@ class Plan:
     """What is left to do: `stages` has the staging table of each relation, the root first.
 
     `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
-    tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is what the table of positions
-    gets with a load of a stream's records (`streams.py`).
+    tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the row that the table of
+    positions gets with a load of a stream's records (`streams.py`).
     """
 
     load: int

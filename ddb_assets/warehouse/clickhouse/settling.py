@@ -17,7 +17,6 @@ def settle(server: Server, pending: Entry, planned: str, stages: Mapping[str, st
     It can be done again. Each change needs a staging table, as every step of a decided load does.
     """
     root = pending.row.relation
-    # guard: ClickHouse: nothing of a load that another one has finished
     alive = f"(SELECT count() FROM {table(STAGE, stages[root])}) >= 0"
     if planned:
         streams.add(server, root, Streams.parse(planned), alive)

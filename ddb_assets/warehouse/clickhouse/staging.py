@@ -52,8 +52,8 @@ def stage(
     staged = tuple(Staged(target, f"{load_id}_{place}") for place, target in enumerate(targets))
     for one in staged:
         _fill(server, storage, report, one, int(load_id, 16))
-        _check(server, one)
-    _check_items(server, report, staged)
+        check_rows(server, one)
+    check_items(server, report, staged)
     return staged
 
 
@@ -67,6 +67,12 @@ def _fill(server: Server, storage: Storage, report: Report, staged: Staged, load
         f"CREATE TABLE {staged.table} AS {target.table} ENGINE = MergeTree ORDER BY ({order}) "
         f"SETTINGS non_replicated_deduplication_window = 10000 COMMENT {literal(report.root.name)}"
     )
+    insert(server, storage, staged, staged.table, load)
+
+
+def insert(server: Server, storage: Storage, staged: Staged, place: str, load: int) -> None:
+    """Inserts all parts of a relation into the table `place`, of which `staged` shows these rows only."""
+    target, relation = staged.target, staged.target.relation
     columns = [column for column in relation.columns if column.is_stored]
     select = [_value(column, target) for column in columns]
     into, select = [column.name for column in columns] + [LOAD], [*select, str(load)]
@@ -74,9 +80,9 @@ def _fill(server: Server, storage: Storage, report: Report, staged: Staged, load
         flags = [quoted(column.name) for column in relation.columns if column.role == "deleted"]
         into, select = [*into, GONE], [*select, f"CAST({flags[0]} AS UInt8)" if flags else "0"]
     before = 0
-    for place, part in enumerate(relation.parts):
-        token = literal(f"{staged.name} {place}")
-        where = f"{staged.table} ({names(into)}) SETTINGS insert_deduplication_token = {token}"
+    for nth, part in enumerate(relation.parts):
+        token = literal(f"{staged.name} {nth}")
+        where = f"{place} ({names(into)}) SETTINGS insert_deduplication_token = {token}"
         parts.insert(server, storage, relation, part, where, select)
         there = server.value(f"SELECT count() FROM {staged.table}")
         # guard: ClickHouse: part's rows
@@ -93,7 +99,8 @@ def _value(column: Column, target: Target) -> str:
     return converted(quoted(column.name), SqlType.parse(column.type), kind, nullable=not needed)
 
 
-def _check(server: Server, staged: Staged) -> None:
+def check_rows(server: Server, staged: Staged) -> None:
+    """Raises LoadError when staged rows have other values than were written, or a key occurs twice."""
     target, relation = staged.target, staged.target.relation
     # guard: ClickHouse: staged = written values
     _check_values(server, staged)
@@ -133,7 +140,7 @@ def _wide(value: str, kind: SqlType) -> str:
     return f"toDecimal256({value}, {kind.scale})"
 
 
-def _check_items(server: Server, report: Report, staged: Sequence[Staged]) -> None:
+def check_items(server: Server, report: Report, staged: Sequence[Staged]) -> None:
     """Checks the staged rows of all relations against each other and against the export's time."""
     root, *children = staged
     version = quoted(root.target.version)

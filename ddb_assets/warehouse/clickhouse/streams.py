@@ -1,8 +1,7 @@
 """Where the streams of a table have been read to: `_ddb_stream__<root>`, whose newest row says everything.
 
-Each move adds a row, so one insert decides. The row of a load into the tail (`load_tail.py`) names that load: from then on the
-views show the rows of it. A load into the table itself has its row in its plan, and `publish.py` adds it. Older rows stay as long
-as the tail has rows of their load (`tidying.py`).
+Each move adds a row, so one insert decides. A load of records into the table itself has its row in its plan, and `publish.py`
+adds it.
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
@@ -68,13 +67,11 @@ class Streams:
 
     def started_over(self) -> "Streams":
         """Without positions, and without anything in the tail."""
-        # guard: ClickHouse: streams start over with the tail
         return Streams(number=self.number + 1, since=first_load(self.number + 1))
 
     def covered(self, limit: int | None) -> "Streams":
         """After exports cover all from before this time: gaps that they cover end."""
         positions = {
-            # guard: ClickHouse: a gap ends when exports cover it
             stream: replace(one, gap=None) if one.gap and limit is not None and one.gap.until <= limit else one
             for stream, one in self.positions.items()
         }

@@ -22,6 +22,8 @@ from ddb_assets.warehouse.sql.evolution import empty, wanted
 
 MARK = "ddb_assets: "
 """How the comments of our views begin."""
+LIVE = "ddb_assets, with its stream: "
+"""How the comments of our views begin that show table and tail as one."""
 _NEEDED = frozenset({"key", "index", "version"})
 
 
@@ -79,8 +81,8 @@ def _sorted_by(relation: Relation) -> tuple[str, ...]:
 
 
 def _create(server: Server, relation: Relation, about: str) -> None:
-    needed = {column.name for column in relation.columns if column.role in _NEEDED}
-    columns = [_column(name, kind, nullable=name not in needed) for name, kind in wanted(relation).items()]
+    needed = {one.name for one in relation.columns if one.role in _NEEDED}
+    columns = [column(name, kind, nullable=name not in needed) for name, kind in wanted(relation).items()]
     columns.append(f"{quoted(LOAD)} UInt64")
     engine = "ReplacingMergeTree"
     if not relation.path:
@@ -92,7 +94,8 @@ def _create(server: Server, relation: Relation, about: str) -> None:
     )
 
 
-def _column(name: str, kind: SqlType, *, nullable: bool) -> str:
+def column(name: str, kind: SqlType, *, nullable: bool) -> str:
+    """A column as CREATE and ALTER TABLE have it."""
     return f"{quoted(name)} {clickhouse_type(kind, nullable=nullable)} COMMENT {literal(str(storable(kind)))}"
 
 
@@ -122,7 +125,7 @@ def _evolved(server: Server, relation: Relation, have: RowsTable) -> RowsTable:
             )
         present = types.get(name)
         if present is None:
-            server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS {_column(name, kind, nullable=True)}")
+            server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS {column(name, kind, nullable=True)}")
             types[name] = storable(kind)
             continue
         if name in provisional:
@@ -147,7 +150,7 @@ def _widened(server: Server, relation: Relation, name: str, present: SqlType, to
             "key. Declare the wider type in the table's contract, drop the table with `ddb-assets forget`, then load a full "
             "export"
         )
-    server.execute(f"ALTER TABLE {place} MODIFY COLUMN {_column(name, to, nullable=True)}")
+    server.execute(f"ALTER TABLE {place} MODIFY COLUMN {column(name, to, nullable=True)}")
     return to
 
 

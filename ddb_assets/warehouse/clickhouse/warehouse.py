@@ -32,7 +32,7 @@ PATIENCE = 300.0
 class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
     """Implements `Warehouse`. A load waits up to `patience` seconds for another load of the same table."""
 
-    not_followed = "ClickHouse, whose loads are too few and too large for records as they come"
+    not_followed = "ClickHouse, unless it fills the table alone (`source: stream`)"
 
     def __init__(
         self, settings: ClickHouseSettings, *, storage: Storage, aws: "AWS", patience: float = PATIENCE
