@@ -1,5 +1,6 @@
 """moto's global state, as a sandbox needs it: with its own DynamoDB backends, and without what costs memory and time."""
 
+import functools
 import os
 import resource
 from collections.abc import Iterator
@@ -7,9 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from moto import backends as moto_backends
+from moto.core import responses
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import model_data, reset_model_data
+from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS
 from moto.dynamodb.models import dynamodb_backends
+
+from ddb_assets.sandbox.moto_answers import DynamoDBAnswers
 
 OBJECT_IN_MEMORY = 64 << 10  # bytes; a larger S3 object is in a temporary file, which stays open
 OPEN_FILES = 65_536
@@ -23,15 +28,18 @@ class _Forgetful(list[Any]):
 
 
 @contextmanager
-def known_services() -> Iterator[None]:
-    """Lets moto remember its services: for every request it lists its own folder, which takes longer than most requests."""
-    listed = moto_backends.list_of_moto_modules
+def remembered_lookups() -> Iterator[None]:
+    """Lets moto remember its services and its operations: for every request it lists its own folder, which takes longer than
+    most requests, and the methods of a class."""
+    answering: Any = responses
+    listed, methods = moto_backends.list_of_moto_modules, answering.method_names_from_class
     services = frozenset(listed())
     moto_backends.list_of_moto_modules = lambda: services
+    answering.method_names_from_class = functools.cache(lambda named: frozenset(methods(named)))
     try:
         yield
     finally:
-        moto_backends.list_of_moto_modules = listed
+        moto_backends.list_of_moto_modules, answering.method_names_from_class = listed, methods
 
 
 @contextmanager
@@ -48,10 +56,12 @@ def sandbox_state(backend: Any) -> Iterator[None]:
     for models in model_data.values():
         for model in models.values():
             model.instances_tracked = _Forgetful()  # type: ignore[attr-defined]
+    SERVICE_SPECIFIC_SERIALIZERS["dynamodb"] = {"json": DynamoDBAnswers}
     try:
-        with known_services():
+        with remembered_lookups():
             yield
     finally:
+        del SERVICE_SPECIFIC_SERIALIZERS["dynamodb"]
         BackendDict.reset()
         reset_model_data()
         dynamodb_backends.backend = before

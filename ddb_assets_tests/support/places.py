@@ -14,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.http_server import served
-from ddb_assets.sandbox.moto_state import known_services
+from ddb_assets.sandbox.moto_state import remembered_lookups
 from ddb_assets_tests.support.clients import s3_client
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def s3_server() -> Iterator["S3Client"]:
-    with socket.create_server(("127.0.0.1", 0)) as listening, known_services():
+    with socket.create_server(("127.0.0.1", 0)) as listening, remembered_lookups():
         host, port = listening.getsockname()
         with served(DomainDispatcherApplication(create_backend_app), listening):
             yield s3_client(f"http://{host}:{port}")
@@ -36,7 +36,7 @@ def s3_in_process() -> Iterator["S3Client"]:
     moto.enabled = True
     client = s3_client("http://s3.us-east-1.amazonaws.com")
     client.meta.events.register("before-send", moto)  # type: ignore[arg-type]  # what it returns is the answer
-    with known_services():
+    with remembered_lookups():
         yield client
 
 
