@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import MissingFileError, Storage
@@ -18,6 +18,7 @@ from ddb_assets.imports.opening.read_ahead import AHEAD, SMALL_BYTES, THREADS, R
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import EXAMPLES
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.tables import items_of, new_table
 
 FILES = 60
@@ -72,7 +73,10 @@ def test_files_are_fetched_a_few_at_once_and_not_far_ahead(sandbox: Sandbox, buc
     assert sorted(watched.fetched) == [uri for uri, size in files if size <= SMALL_BYTES]  # each once
 
 
-@EXAMPLES
+@pytest.mark.soak
+@settings(EXAMPLES, max_examples=examples(8, 1 / 40))
+@example(order=[2, 1, 0, 1])
+@example(order=[0, FILES - 1, 1, FILES - 1])
 @given(order=st.lists(st.integers(0, FILES - 1), max_size=8))
 def test_any_file_may_be_opened_at_any_time(sandbox: Sandbox, bucket: str, order: list[int]) -> None:
     with closing(ReadAhead(Storage(sandbox.s3()), files_of(bucket), KeptFiles())) as ahead:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.contract.report import Report
@@ -16,6 +16,7 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import Recorded
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets_tests.support.engines import read, wipe
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Source, at
 
@@ -118,7 +119,10 @@ def world(engine: DuckDBEngine, tmp_path: Path) -> World:
 spans = st.tuples(st.integers(0, HOURS - 1), st.integers(1, 3)).map(lambda s: (s[0], min(s[0] + s[1], HOURS)))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.soak
+@settings(max_examples=examples(10, 1 / 25), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(fulls={1}, windows={(1, 3), (2, 4), (4, 5)}, loaded=2, restart=False)
+@example(fulls={2, 5}, windows={(2, 3), (5, 8)}, loaded=3, restart=True)
 @given(
     fulls=st.sets(st.integers(1, HOURS), min_size=1, max_size=3),
     windows=st.sets(spans, max_size=10),

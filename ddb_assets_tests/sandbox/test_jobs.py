@@ -19,9 +19,11 @@ pytestmark = pytest.mark.slow
 
 SAYS = """
 import json, os, sys
-from pyspark import SparkContext
 print("arguments", json.dumps(sys.argv[1:]))
 print("environment", json.dumps({name: os.environ.get(name) for name in ("ASKED", "AWS_ENDPOINT_URL", "DDB_ASSETS_LAKE")}))
+"""
+SUMS = """
+from pyspark import SparkContext
 print("sum", SparkContext.getOrCreate().parallelize(range(10)).map(lambda n: n * n).sum())
 """
 FAILS = "raise RuntimeError('no such luck')\n"
@@ -113,7 +115,7 @@ def said(text: str, word: str) -> Any:
 
 
 def test_a_glue_job_runs_with_the_arguments_of_the_job_and_of_the_run(jobs: Jobs) -> None:
-    run = jobs.on_glue(SAYS, "says", **{"--asked": "a b"})
+    run = jobs.on_glue(SAYS + SUMS, "says", **{"--asked": "a b"})
     wait_for(lambda: jobs.glue_run("says", run)["JobRunState"] not in {"STARTING", "RUNNING"})
     assert jobs.glue_run("says", run)["JobRunState"] == "SUCCEEDED"
     events = jobs.sandbox.client("logs").get_log_events(logGroupName="/aws-glue/jobs/output", logStreamName=run)
