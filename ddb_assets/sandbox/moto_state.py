@@ -1,20 +1,18 @@
 """moto's global state, as a sandbox needs it: with its own DynamoDB backends, and without what costs memory and time."""
 
-import functools
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from moto import backends as moto_backends
-from moto.core import responses
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import model_data, reset_model_data
 from moto.core.serialize import SERVICE_SPECIFIC_SERIALIZERS
 from moto.dynamodb.models import dynamodb_backends
 
 from ddb_assets.sandbox.moto_answers import DynamoDBAnswers
+from ddb_assets.sandbox.moto_speed import remembered
 
 OBJECT_IN_MEMORY = 64 << 10  # bytes; a larger S3 object is in a temporary file, which stays open
 OPEN_FILES = 65_536
@@ -25,21 +23,6 @@ class _Forgetful(list[Any]):
 
     def append(self, _: Any) -> None:
         pass
-
-
-@contextmanager
-def remembered_lookups() -> Iterator[None]:
-    """Lets moto remember its services and its operations: for every request it lists its own folder, which takes longer than
-    most requests, and the methods of a class."""
-    answering: Any = responses
-    listed, methods = moto_backends.list_of_moto_modules, answering.method_names_from_class
-    services = frozenset(listed())
-    moto_backends.list_of_moto_modules = lambda: services
-    answering.method_names_from_class = functools.cache(lambda named: frozenset(methods(named)))
-    try:
-        yield
-    finally:
-        moto_backends.list_of_moto_modules, answering.method_names_from_class = listed, methods
 
 
 @contextmanager
@@ -58,7 +41,7 @@ def sandbox_state(backend: Any) -> Iterator[None]:
             model.instances_tracked = _Forgetful()  # type: ignore[attr-defined]
     SERVICE_SPECIFIC_SERIALIZERS["dynamodb"] = {"json": DynamoDBAnswers}
     try:
-        with remembered_lookups():
+        with remembered():
             yield
     finally:
         del SERVICE_SPECIFIC_SERIALIZERS["dynamodb"]

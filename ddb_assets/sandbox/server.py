@@ -24,7 +24,6 @@ from botocore.config import Config
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.errors import DdbAssetsError
@@ -46,6 +45,7 @@ from ddb_assets.sandbox.json_api import JsonApi
 from ddb_assets.sandbox.kinesis_api import KinesisApi
 from ddb_assets.sandbox.kinesis_shards_api import KinesisShardsApi
 from ddb_assets.sandbox.kinesis_streams import KinesisStreams
+from ddb_assets.sandbox.moto_speed import Dispatcher
 from ddb_assets.sandbox.moto_state import sandbox_state
 from ddb_assets.sandbox.rest_api import RestApi
 from ddb_assets.sandbox.restore_api import Restores
@@ -151,7 +151,7 @@ class Sandbox:
             )
             exporter = Exporter(self._log, self.s3(), self._export_delay)
             bulk_puts = BulkPutRunner(self._log, self.s3(), self._export_delay)
-            moto = DomainDispatcherApplication(create_backend_app)
+            moto = Dispatcher()
             restores = Restores(self._log, self._export_delay, _regional)
             exports = ExportApi(exporter, self.clock, _backend, _former_exports(folder))
             destinations = DestinationApi(self.streams, self._delivery, _backend, self._export_delay)

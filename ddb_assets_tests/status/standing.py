@@ -53,6 +53,7 @@ class Standing:
     kept: dict[str, bytes] = field(default_factory=dict)
     early: Path = Path()
     late: Path = Path()
+    _read: dict[str, bytes] = field(default_factory=dict)  # by ETag
 
     @classmethod
     def made(cls, chain: Chain, folder: Path) -> "Standing":
@@ -87,7 +88,11 @@ class Standing:
     def objects(self, below: str = "") -> dict[str, bytes]:
         """Every object of the chain's lake below a prefix."""
         s3 = self.chain.sandbox.s3()
-        return {name: s3.get_object(Bucket=demo.BUCKET, Key=name)["Body"].read() for name in self._tags(below)}
+        tags = self._tags(below)
+        for name, tag in tags.items():
+            if tag not in self._read:
+                self._read[tag] = s3.get_object(Bucket=demo.BUCKET, Key=name)["Body"].read()
+        return {name: self._read[tag] for name, tag in tags.items()}
 
     def _tags(self, below: str = "") -> dict[str, str]:
         """The name and ETag of every object: the MD5 of what was written in one piece."""
@@ -98,7 +103,7 @@ class Standing:
     def lose(self, *folders: str) -> None:
         """Deletes everything below these prefixes of the lake."""
         for folder in folders:
-            self.chain.delete(*self.objects(folder))
+            self.chain.delete(*self._tags(folder))
 
     @property
     def lake(self) -> LakePaths:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moto.core.botocore_stubber import BotocoreStubber
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.http_server import served
-from ddb_assets.sandbox.moto_state import remembered_lookups
+from ddb_assets.sandbox.moto_speed import Dispatcher, remembered
 from ddb_assets_tests.support.clients import s3_client
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def s3_server() -> Iterator["S3Client"]:
-    with socket.create_server(("127.0.0.1", 0)) as listening, remembered_lookups():
+    with socket.create_server(("127.0.0.1", 0)) as listening, remembered():
         host, port = listening.getsockname()
-        with served(DomainDispatcherApplication(create_backend_app), listening):
+        with served(Dispatcher(), listening):
             yield s3_client(f"http://{host}:{port}")
 
 
@@ -36,7 +35,7 @@ def s3_in_process() -> Iterator["S3Client"]:
     moto.enabled = True
     client = s3_client("http://s3.us-east-1.amazonaws.com")
     client.meta.events.register("before-send", moto)  # type: ignore[arg-type]  # what it returns is the answer
-    with remembered_lookups():
+    with remembered():
         yield client
 
 

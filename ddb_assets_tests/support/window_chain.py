@@ -175,9 +175,8 @@ class Chain:
             s3.put_object(Bucket=demo.BUCKET, Key=key, Body=body)
 
     def delete(self, *keys: str) -> None:
-        s3 = self.sandbox.s3()
-        for key in keys:
-            s3.delete_object(Bucket=demo.BUCKET, Key=key)
+        if keys:
+            self.sandbox.s3().delete_objects(Bucket=demo.BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
 
     def summary_key(self, export: ExportRef) -> str:
         return split_s3(export.summary_uri)[1]
