@@ -54,7 +54,7 @@ SERVERS = frozenset(
         *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or its own instance
         "world",  # what copies read and write
         *{"spark", "spark_cluster"},
-        *{"clickhouse_server", "clickhouse", "clickhouse_subject"},
+        *{"clickhouse_server", "clickhouse", "clickhouse_subject", "clickhouse_world"},
     }
 )
 """Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""

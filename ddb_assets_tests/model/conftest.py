@@ -1,15 +1,22 @@
-"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables.
+"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables, one
+on ClickHouse.
 
 `models.py` lists them. A new adapter has its fixture here and its line there.
 """
 
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.clickhouse import lock
+from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import load
+from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.iceberg_world import FragileIceberg
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.world import Faults, FragileWarehouse, World
@@ -47,3 +54,17 @@ def iceberg_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world = World(folder, warehouse, faults)
         yield world
         world.log.close()
+
+
+@pytest.fixture(scope="module")
+def clickhouse_world(clickhouse_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on ClickHouse's engine, over the driver. An interrupted load is repeated at once."""
+    faults = Faults()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CLICKHOUSE_PASSWORD, clickhouse_server.password)
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        with FragileClickHouse(clickhouse_server, faults) as warehouse:
+            patch.setattr(lock, "time", SimpleNamespace(monotonic=time.monotonic, sleep=warehouse.server.wait))
+            world = World(tmp_path_factory.mktemp("clickhouse_world"), warehouse, faults)
+            yield world
+            world.log.close()

@@ -3,9 +3,9 @@
 The model is a dict of the table's items, and the player's own rules for which exports must be refused.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import strategies as st
@@ -19,8 +19,9 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
 from ddb_assets_tests.flatten.texts import number_text, with_texts
-from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, shown_by
-from ddb_assets_tests.model.world import Attributes, Crash, ServerFault, Sort, World
+from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, Span, blind, known_of, shown_by
+from ddb_assets_tests.model.world import Attributes, Crash, FaultKind, ServerFault, Sort, World
+from ddb_assets_tests.warehouse.conformance.subject import Ability
 
 CONTRACT = Table.model_validate(
     {
@@ -43,7 +44,12 @@ STATEMENTS = 70  # about as many as a load sends to a server
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the pipeline: an export of the window or initial load (a new one or not), its Parquet, its load."""
+    """One run of the pipeline: an export of the window or initial load (a new one or not), its Parquet, its load.
+
+    `restart`: a full export starts the table over. At step `crash` the process dies. If it is `asleep`, its load sleeps at that
+    step instead until the next run of the schedule is done. After a crash it is run again; `first`, if it is a number, says
+    which of the loaded exports is loaded again before that.
+    """
 
     start: int | None
     end: int
@@ -53,6 +59,14 @@ class Step:
     force: bool = False
     crash: int | None = None
     fault: ServerFault | None = None
+    restart: bool = False
+    asleep: bool = False
+    first: int | None = None
+
+    @property
+    def span(self) -> Span:
+        """The export."""
+        return self.start, self.end
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,7 @@ puts = st.fixed_dictionaries({}, optional=optional)
 keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(
     st.sampled_from("ab"), st.sampled_from([1, 2, 1, 2, 1, 2, "2.5", "30", FRACTION])
 )
+whole_keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(st.sampled_from("ab"), st.sampled_from([1, 2, 30]))
 unreadable_puts = puts.map(lambda item: {**item, "bad": UNREADABLE})
 many_keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(st.sampled_from("abcd"), st.sampled_from([1, 2]))
 with_unreadable_key = many_keys | st.sampled_from([("a", 1), ("b", 1), ("c", 1), ("d", NO_KEY)])
@@ -110,23 +125,30 @@ initial_loads = st.tuples(
 )
 
 
-server_faults = st.builds(
-    ServerFault,
-    st.sampled_from(
-        ["lost before commit", "lost after commit", "lost", "lost", "conflict", "conflict", "refused", "copy"]
-    ),
-    st.integers(1, STATEMENTS),
-)
+ALL: frozenset[Ability] = frozenset(get_args(Ability))
 
 
 @st.composite
-def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False) -> Schedule:
-    """Any schedule. Schedules for a warehouse with a server have faults of the server; `unreadable` ones quarantine items."""
+def schedules(
+    draw: st.DrawFn,
+    *,
+    can: Collection[Ability] = ALL,
+    faults: Sequence[FaultKind] = (),
+    sleeps: bool = False,
+    unreadable: bool = False,
+) -> Schedule:
+    """Any schedule for a warehouse that `can` do these things.
+
+    Its server has these `faults`, if any; `sleeps`: a load may be overtaken by another one. `unreadable` schedules quarantine
+    items.
+    """
     least, most = (8, 18) if unreadable else (0, 14)
     slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, min_size=least, max_size=most))
-    which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else keys
+    which = keys if "other keys" in can else whole_keys
+    which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else which
     what = puts | unreadable_puts | puts | st.none() if unreadable else puts | puts | st.none()
     writes = [(moment(slot), *draw(which), draw(what)) for slot in slots]
+    server_faults = st.builds(ServerFault, st.sampled_from(faults), st.integers(1, STATEMENTS)) if faults else st.none()
     steps = draw(
         st.lists(
             st.builds(
@@ -137,12 +159,16 @@ def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False
                 again=st.booleans(),
                 force=st.booleans(),
                 crash=crashes,
-                fault=st.none() | server_faults if server else st.none(),
+                fault=st.none() | server_faults,
+                restart=st.sampled_from([False, False, False, True]),
+                asleep=st.booleans() if sleeps else st.just(False),
+                first=st.none() | st.integers(0, 5),
             ),
             max_size=5,
         )
     )
-    return Schedule(tuple(writes), tuple(steps), draw(st.booleans()), draw(st.integers(0, 3)) == 3)
+    soft_delete = draw(st.booleans()) if "soft_delete" in can else False
+    return Schedule(tuple(writes), tuple(steps), soft_delete, draw(st.integers(0, 3)) == 3)
 
 
 class Player:
@@ -150,8 +176,9 @@ class Player:
 
     def __init__(self, world: World, schedule: Schedule, history: HistoryOptions | None = None) -> None:
         self.world = world
-        self.applied: set[tuple[int | None, int]] = set()
-        self.exports: dict[tuple[int | None, int], ExportTask] = {}
+        self.applied: set[Span] = set()
+        self.restarted = False
+        self.exports: dict[Span, ExportTask] = {}
         whole = any(sk == NO_KEY for _, _, sk, _ in schedule.writes)
         contract = (WHOLE_KEYS if whole else CONTRACT).model_copy(update={"history": history})
         world.begin(contract, soft_delete=schedule.soft_delete)
@@ -172,19 +199,66 @@ class Player:
         refusal = self._refusal(step)
         if refusal is None:
             self._run(step)
-            self.applied.add((step.start, step.end))
+            self._apply(step)
             return
         with pytest.raises(LoadError, match=refusal):
             self._run(step)
         if refusal == "begins before":
             self.play(Step(max(self._inner(step)), step.end))
 
+    def play_all(self, steps: Sequence[Step]) -> None:
+        """Plays the steps in order; one that sleeps until the next one is done is done after that."""
+        rest = list(steps)
+        while rest:
+            step = rest.pop(0)
+            if step.asleep and rest and self._may_overtake(rest[0], step):
+                self._overtaken(step, replace(rest.pop(0), crash=None, fault=None))
+            else:
+                self.play(step)
+
+    def _overtaken(self, step: Step, by: Step) -> None:
+        done = False
+
+        def meanwhile() -> None:
+            nonlocal done
+            self._run(by)
+            done = True
+
+        self._run(step, asleep=meanwhile)
+        if not done:  # it never slept
+            self._run(by)
+        self.applied |= {step.span, by.span}
+
+    def _may_overtake(self, other: Step, step: Step) -> bool:
+        """Whether both are accepted in any order."""
+        if other.restart or step.restart:
+            return False
+        return all(self._is_accepted(one, also=also) for one, also in ((step, other), (other, step)))
+
+    def _is_accepted(self, step: Step, *, also: Step) -> bool:
+        """Whether a step is accepted, before another one and after it."""
+        if self._refusal(step) is not None:
+            return False
+        before = set(self.applied)
+        self.applied.add(also.span)
+        accepted = self._refusal(step) is None
+        self.applied = before
+        return accepted
+
+    def _apply(self, step: Step) -> None:
+        if step.restart and step.start is None:
+            self.applied.clear()
+            self.restarted = True  # which may delete the ledger's rows
+        self.applied.add(step.span)
+
     def _refusal(self, step: Step) -> str | None:
-        begun = {start for start, _ in self.applied}
         found = list(shown_by(self.world, step.start, step.end).values())
         if found and all(known is UNREAD for _, known in found):
             return "no item at all could be read"
+        begun = {start for start, _ in self.applied}
         if step.start is None:
+            if step.restart:
+                return None
             spanned = any(start is not None and start < step.end < end for start, end in self.applied)
             return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
         if self.initial_load is None:
@@ -196,26 +270,45 @@ class Player:
         begun = {start for start, _ in self.applied}
         return {end for _, end in self.applied if (step.start or 0) < end < step.end and end >= self.complete} - begun
 
-    def _run(self, step: Step) -> None:
-        span = (step.start, step.end)
-        if step.new_export or span not in self.exports:
-            self.exports[span] = self.world.export(step.start, step.end, step.view)
-        export = self.exports[span]
-        before = self._loads()
+    def _run(self, step: Step, asleep: Callable[[], object] | None = None) -> None:
+        if step.new_export or step.span not in self.exports:
+            self.exports[step.span] = self.world.export(step.start, step.end, step.view)
+        export, restart, before = self.exports[step.span], step.restart and step.start is None, self._loads()
         try:
-            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash, fault=step.fault)
+            result = self.world.run(
+                export,
+                force=step.force,
+                again=step.again,
+                crash=step.crash,
+                fault=step.fault,
+                restart=restart,
+                asleep=asleep,
+            )
         except (Crash, DdbAssetsError) as error:
             if not (isinstance(error, Crash) or self.world.warehouse.hit):
                 raise
-            committed = self._loads() - before
-            result = self.world.run(export, force=False, again=step.again, crash=None)
-            assert committed in (0, 1)
+            self._load_first(step)
+            committed = [of for load, of in self._loads().items() if load not in before and of == export.id]
+            result = self.world.run(
+                export, force=False, again=step.again, crash=None, restart=restart and not committed
+            )
+            assert len(committed) in (0, 1)
             assert not (committed and result.applied)
         assert result.items == result.rows_in + result.quarantined
         assert result.rows_in == result.upserted + result.deleted + result.stale
 
-    def _loads(self) -> int:
-        return len(self.world.ledger())
+    def _load_first(self, crashed: Step) -> None:
+        """Loads one of the loaded exports again after a crash, if it would be accepted whatever has become of the load."""
+        if crashed.first is None or crashed.restart or not self.applied:
+            return
+        spans = sorted(self.applied, key=lambda span: (span[1], span[0] or 0))
+        again = Step(*spans[crashed.first % len(spans)], force=True)
+        if again.span != crashed.span and self._is_accepted(again, also=crashed):
+            self._run(again)
+
+    def _loads(self) -> dict[str, str]:
+        """The loads of the ledger, each with its export."""
+        return {row["load_id"]: row["export_id"] for row in self.world.ledger()}
 
     def finish(self) -> None:
         """Loads everything that is still missing."""
@@ -236,7 +329,8 @@ class Player:
         same_items(self.world.items(), expected.values())
         assert self.world.stale() == {(pk, number_text(str(sk))): time for (pk, sk), time in stale.items()}
         ledger = self.world.ledger()
-        assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
+        first = ledger[0]["sequence"] if self.restarted else 1
+        assert [row["sequence"] for row in ledger] == list(range(first, first + len(ledger)))
         for row in ledger:
             assert row["items"] == row["rows_in"] + row["quarantined"]
             assert row["rows_in"] == row["upserted"] + row["deleted"] + row["stale"]
@@ -257,8 +351,7 @@ def same_items(found: list[dict[str, Any]], model: Collection[Attributes]) -> No
 
 def run(world: World, schedule: Schedule, history: HistoryOptions | None = None) -> Player:
     player = Player(world, schedule, history)
-    for step in schedule.steps:
-        player.play(step)
+    player.play_all(schedule.steps)
     player.finish()
     player.check()
     if schedule.twice:

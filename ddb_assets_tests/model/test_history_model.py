@@ -11,7 +11,7 @@ from ddb_assets.warehouse.sql import statements, timeline
 from ddb_assets.warehouse.sql.engine import number
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.models import MODELS, ON_A_SERVER_TOO, Model
-from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items, schedules
+from ddb_assets_tests.model.schedule import BEGIN, Player, Schedule, Step, moment, run, same_items
 from ddb_assets_tests.model.test_model import FIRST, SECOND, THIRD, WIDENED, item
 from ddb_assets_tests.model.world import Attributes, Sort, SqlModelWarehouse, World
 
@@ -40,12 +40,12 @@ def broken(player: Player) -> int:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.parametrize("model", [model for model in MODELS if model.history], ids=str)
+@pytest.mark.parametrize("model", [model for model in MODELS if "history" in model.can], ids=str)
 def test_the_history_at_a_full_export_is_that_export(request: pytest.FixtureRequest, model: Model) -> None:
     world: World = request.getfixturevalue(model.fixture)
 
     @model.how
-    @given(schedules(server=model.server))
+    @given(model.schedules())
     def played(schedule: Schedule) -> None:
         check(run(world, schedule, KEPT))
 

@@ -37,10 +37,12 @@ from ddb_assets_tests.support.examples import SOAK, examples
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(request: pytest.FixtureRequest, model: Model) -> None:
     """Crashes at any step. A server also loses connections (before and after COMMIT too), refuses statements, and conflicts."""
     world: World = request.getfixturevalue(model.fixture)
-    any_schedule = schedules(server=model.server)
+    schedules = model.schedules()
+    if model.share < 1 and "unread" in model.can:
+        schedules |= model.schedules(unreadable=True)
 
     @model.how
-    @given(any_schedule if model.share == 1 else any_schedule | schedules(server=model.server, unreadable=True))
+    @given(schedules)
     def played(schedule: Schedule) -> None:
         run(world, schedule)
 

@@ -7,7 +7,7 @@ a schedule of the model test (`test_model.py`) must take a fraction of a second.
 import contextlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,25 +46,36 @@ Sort = int | float | str
 """A sort key of a schedule. A number that must keep its text is a text."""
 
 
+FaultKind = Literal[
+    "lost before commit", "lost after commit", "lost", "conflict", "refused", "copy", "no answer", "twice"
+]
+
+
 class Crash(BaseException):
     """The process dies here. Not an Exception, so that nothing catches it and continues."""
 
 
 @dataclass(frozen=True)
 class ServerFault:
-    """A fault of the server: in its n-th statement, in the n-th file of a COPY, or around the next COMMIT."""
+    """A fault of the server: in its n-th statement, in the n-th file of a COPY, or around the next COMMIT.
 
-    kind: Literal["lost before commit", "lost after commit", "lost", "conflict", "refused", "copy"]
+    `no answer`: the statement is run, and the connection is lost before its answer comes. `twice`: it is run twice.
+    """
+
+    kind: FaultKind
     number: int = 1
 
 
 class ModelWarehouse(Protocol):
-    """A warehouse that can crash at each step. If it has a server, the server can fail too; `hit` says whether it did.
+    """A warehouse that can crash at each step. If it has a server, the server can fail too.
 
     An adapter implements it once, and `conftest.py` lists it. Its steps call `Faults.step` and `Faults.commit`.
     """
 
-    hit: bool
+    @property
+    def hit(self) -> bool:
+        """Whether the fault has happened."""
+        ...
 
     def load(self, report: Report, options: LoadOptions) -> LoadResult:
         """As the warehouse's own `load`, with a step before and after whatever changes anything."""
@@ -118,20 +129,24 @@ class SqlLoads:
 class Faults:
     """Raises Crash once, at the n-th step after `arm(n)` or before the n-th commit after it; after `arm(None)` never.
 
-    `taken` counts the steps since then.
+    With `asleep` the process sleeps there instead, and that is what happens meanwhile. `taken` counts the steps since then.
     """
 
     def __init__(self) -> None:
         self.arm(None)
 
-    def arm(self, last: int | None, commit: int | None = None) -> None:
+    def arm(self, last: int | None, commit: int | None = None, asleep: Callable[[], object] | None = None) -> None:
         self.taken = self._commits = 0
-        self._last, self._last_commit = last, commit
+        self._last, self._last_commit, self._asleep = last, commit, asleep
 
     def step(self) -> None:
         self.taken += 1
-        if self.taken == self._last:
+        if self.taken != self._last:
+            return
+        if self._asleep is None:
             raise Crash
+        self._last = None
+        self._asleep()
 
     def commit(self) -> None:
         """The step before a commit."""
@@ -289,19 +304,33 @@ class World:
         return made
 
     def run(
-        self, export: ExportTask, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
+        self,
+        export: ExportTask,
+        *,
+        force: bool,
+        again: bool,
+        crash: int | None,
+        fault: ServerFault | None = None,
+        restart: bool = False,
+        asleep: Callable[[], object] | None = None,
     ) -> LoadResult:
-        """From the export to the warehouse; `again` makes new Parquet. Raises Crash at that step, if any."""
+        """From the export to the warehouse; `again` makes new Parquet. Raises Crash at that step, if any.
+
+        With `asleep` the load sleeps at that step of its own, and that is what happens meanwhile.
+        """
         out = str(self.folder / "lake" / export.id)
-        self.faults.arm(crash)
+        self.faults.arm(None if asleep else crash)
         try:
             source = read_export(self._storage, str(self.folder / "bucket" / export.summary_key))
             if again or not self._storage.exists(f"{out}/{REPORT}"):
                 flatten(self._storage, source, table=self.contract, key=KEY, out=out, schemas=self.schemas)
             report = read_report(self._storage, out)
+            if asleep:
+                self.faults.arm(crash, asleep=asleep)
             with self.warehouse.misbehaving(fault):
                 options = LoadOptions(
                     force=force,
+                    restart=restart,
                     soft_delete=self.soft_delete,
                     max_quarantined=self.contract.max_quarantined,
                     history=self.contract.history,
