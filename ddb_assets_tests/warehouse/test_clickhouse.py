@@ -268,7 +268,7 @@ def paused(warehouse: ClickHouseWarehouse, before: int | str, meanwhile: Callabl
     def counted(statement: str, data: bytes | None = None) -> None:
         nonlocal number, reached
         number += 1
-        if not reached and (number == before or str(before) in statement):
+        if not reached and (number == before if isinstance(before, int) else before in statement):
             reached = True
             meanwhile()
         execute(statement, data)

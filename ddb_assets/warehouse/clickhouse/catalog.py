@@ -8,6 +8,9 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, TAIL, literal
 
+MARK = "ddb_assets: "
+"""How the comments of our views begin. Then there are, as in the comments of tables of rows, an ARN, a space and the root."""
+
 
 @dataclass(frozen=True)
 class RowsTable:
@@ -83,7 +86,7 @@ def named(server: Server, prefix: str) -> list[str]:
 
 
 def stages(server: Server, root: str) -> list[str]:
-    """The names of the staging tables that loads of a root relation have left."""
+    """The names of what loads of a root relation have staged and left."""
     return _of(server, STAGE, root)
 
 
@@ -93,8 +96,9 @@ def tails(server: Server, root: str) -> list[str]:
 
 
 def _of(server: Server, prefix: str, root: str) -> list[str]:
+    """The names that begin like this, of what has the root as its comment, or at the end of its comment."""
     found = server.fetch(
-        f"SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {literal(prefix)}) "
-        f"AND comment = {literal(root)} ORDER BY name"
+        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() "
+        f"AND startsWith(name, {literal(prefix)}) ORDER BY name"
     )
-    return [name for (name,) in found]
+    return [name for name, comment in found if root in (comment, comment.removeprefix(MARK).partition(" ")[2])]

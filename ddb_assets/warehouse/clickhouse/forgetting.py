@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 from ddb_assets.warehouse.bookkeeping import live_name
 from ddb_assets.warehouse.clickhouse import ledger, streams
-from ddb_assets.warehouse.clickhouse.catalog import named, stages, standing, tables, tails
+from ddb_assets.warehouse.clickhouse.catalog import MARK, named, stages, standing, tables, tails
+from ddb_assets.warehouse.clickhouse.fence import ANY_SIZE, Fence
 from ddb_assets.warehouse.clickhouse.known import filled
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, STREAM, TAIL, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, STREAM, TAIL, literal, quoted, table
 from ddb_assets.warehouse.clickhouse.streams import NONE
-from ddb_assets.warehouse.clickhouse.tables import LIVE, MARK
+from ddb_assets.warehouse.clickhouse.tables import LIVE
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.results import Holdings
 
@@ -47,18 +48,23 @@ def holdings(server: Server, root: str) -> Holdings:
 
 
 def forget(server: Server, root: str, expected: Holdings, patience: float, before: Callable[[], None]) -> None:
-    """Drops what was found, after `before`; nothing if it is no longer the same."""
+    """Drops what was found, after `before`; nothing if it is no longer the same.
+
+    Raises InterruptedLoadError if the process slept and a load has taken the lock meanwhile: what that has loaded stays. A view
+    may be gone then, and the next load brings it back.
+    """
     with Lock(server, root, patience=patience) as lock:
         if holdings(server, root) != expected:
             raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
         before()
+        for name in stages(server, root):
+            server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))} {ANY_SIZE}")
         lock.check()
         for name in expected.views:
             server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
-        for name in stages(server, root):
-            server.execute(f"DROP TABLE IF EXISTS {table(STAGE, name.removeprefix(STAGE))}")
+        fence = Fence(server, lock)
         for name in expected.tables:  # the ledger comes last
-            server.execute(f"DROP TABLE IF EXISTS {_place(name)}")
+            _drop(server, fence, root, _place(name), is_ledger=name.startswith((LEDGER, STREAM)))
 
 
 def _place(name: str) -> str:
@@ -70,6 +76,24 @@ def _is_live(server: Server, name: str) -> bool:
     """Whether it is a view of a table and its tail, and not a table of this name."""
     found = standing(server, name)
     return found is not None and found.comment.startswith(LIVE)
+
+
+def _drop(server: Server, fence: Fence, root: str, place: str, *, is_ledger: bool) -> None:
+    """Drops a table by way of an empty one in its place. It is dropped only as long as it is empty.
+
+    In the place of rows it has other columns, so that after a crash no load takes it for a table without rows.
+    """
+    note = literal(root)  # so that it is found if it is left
+    like = f"AS {place}" if is_ledger else "(`nothing` UInt8) ENGINE = MergeTree ORDER BY tuple()"
+    fence.put(
+        place,
+        lambda empty: (
+            f"CREATE TABLE {empty} {like} COMMENT {note}",
+            f"ALTER TABLE {place} MODIFY COMMENT {note}",
+        ),
+        there=True,
+    )
+    server.execute(f"DROP TABLE IF EMPTY {place}")
 
 
 def _relations(server: Server, root: str) -> list[str]:

@@ -113,8 +113,10 @@ def begin(server: Server, lock: Lock, entry: Entry) -> None:
 
 
 def end(server: Server, entry: Entry) -> None:
-    """Adds the row of a load that is done."""
-    _write(server, "done", entry)
+    """Adds the row of a load that is done, if the ledger still has the one that decided: the table may be a new one."""
+    own = f"state = 'begun' AND load_id = {literal(entry.row.load_id)}"
+    # guard: ClickHouse: done where it was decided
+    _write(server, "done", entry, f" WHERE (SELECT count() FROM {table(LEDGER, entry.row.relation)} WHERE {own}) > 0")
 
 
 def _write(server: Server, state: State, entry: Entry, condition: str = "") -> None:

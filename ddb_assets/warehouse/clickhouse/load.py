@@ -25,6 +25,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
 from ddb_assets.warehouse.clickhouse import catalog, ledger, of_streams
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.known import history
 from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
 from ddb_assets.warehouse.clickhouse.lock import Lock
@@ -125,9 +126,9 @@ def _locked(
         if not moved and known.applied is not None and known.digest == report.digest and not how.force:
             return replace(known.applied, table_rows=_counted(server, report))
         check_owned(server, report, known, there)
-        targets = prepare(server, report, there)
         load_id = secrets.token_hex(8)
         try:
+            targets = prepare(server, Fence(server, lock), report, there)
             staged = stage(server, storage, report, targets, load_id)
             entry = _decided(server, report, how, known, staged, load_id, hidden, said, streamed)
             entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))

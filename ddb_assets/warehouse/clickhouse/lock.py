@@ -15,12 +15,14 @@ import secrets
 import threading
 import time
 from contextlib import suppress
+from string import hexdigits
 from types import TracebackType
 from typing import Self
 
-from ddb_assets.warehouse.clickhouse.catalog import standing
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.warehouse.clickhouse.catalog import named, standing
 from ddb_assets.warehouse.clickhouse.server import EXISTS, UNKNOWN_TABLE, Server, StatementError
-from ddb_assets.warehouse.clickhouse.sql import LOCK, literal, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import ENDED, LOCK, literal, quoted, table
 from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Lock:
                     f"lock ends {self._lease:.0f} seconds after that"
                 )
             time.sleep(_PAUSE if self._patience > _PAUSE else self._patience / 5)
+        self._drop_asides()
         self._renewal = threading.Thread(target=self._renew, name="ddb_assets-lock", daemon=True)
         self._renewal.start()
         return self
@@ -67,7 +70,7 @@ class Lock:
             lost = not self._is_ours()
             if not lost:
                 self._server.execute(f"DROP TABLE {self._name}")
-        if lost and isinstance(error, WarehouseError):  # then a table may be gone because of that
+        if lost and isinstance(error, DdbAssetsError):  # then a table may be gone because of that
             raise self.lost() from error
 
     def check(self) -> None:
@@ -128,23 +131,30 @@ class Lock:
         if not found or found[1] > self._now():
             return
         aside = f"{self._root}__{self._holder}"
-        moved = table(LOCK, aside)
+        moved = table(ENDED, aside)
         try:
             self._server.execute(f"RENAME TABLE {self._name} TO {moved}")
         except StatementError as error:
             if error.code not in {UNKNOWN_TABLE, EXISTS}:
                 raise
             return  # another load was first
-        if self._read(LOCK + aside) == found:
+        if self._read(ENDED + aside) == found:
             logger.warning("the lock of %s had expired: its process has ended or hangs", self._root)
-            self._server.execute(f"DROP TABLE {moved}")
+            self._server.execute(f"DROP TABLE IF EXISTS {moved}")
             return
         try:  # it has just been renewed, or another load has it now
             self._server.execute(f"RENAME TABLE {moved} TO {self._name}")
         except StatementError as error:
-            if error.code != EXISTS:
+            if error.code not in {UNKNOWN_TABLE, EXISTS}:
                 raise
-            self._server.execute(f"DROP TABLE {moved}")  # a third load has the lock, and its holder sees that
+            self._server.execute(f"DROP TABLE IF EXISTS {moved}")  # a third load has the lock, and its holder sees that
+
+    def _drop_asides(self) -> None:
+        """Drops ended locks of this table whose takers have died, or have just lost against this load."""
+        for name in named(self._server, f"{ENDED}{self._root}__"):
+            aside = name.removeprefix(f"{ENDED}{self._root}__")
+            if len(aside) == len(self._holder) and set(aside) <= set(hexdigits):
+                self._server.execute(f"DROP TABLE IF EXISTS {table(ENDED, name.removeprefix(ENDED))}")
 
     def _renew(self) -> None:
         while not self._ended.wait(self._lease / 3):

@@ -7,24 +7,27 @@ is seen of an item.
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ddb_assets.contract.column_type import SqlType, join, storable
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.clickhouse import catalog
-from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.catalog import MARK, RowsTable, Standing
+from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, literal, names, quoted, table
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.evolution import empty, wanted
 
-MARK = "ddb_assets: "
-"""How the comments of our views begin."""
 LIVE = "ddb_assets, with its stream: "
 """How the comments of our views begin that show table and tail as one."""
 _NEEDED = frozenset({"key", "index", "version"})
+_SIZED = "COMMENT COLUMN"
+"""How a column becomes wider whose type in ClickHouse stays the same."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Target:
         return self.relation.column("version").name
 
 
-def prepare(server: Server, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
+def prepare(server: Server, fence: Fence, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
     """Creates or widens the tables and their views; returns the targets, the root first.
 
     `there` is what `catalog.tables` says. Raises LoadError for a change of type that would lose values, and for a name that is
@@ -58,19 +61,22 @@ def prepare(server: Server, report: Report, there: Mapping[str, RowsTable]) -> t
     targets: list[Target] = []
     root = there.get(report.root.name)
     keys = tuple(column.name for column in report.root.keys) or tuple(sorted(root.sorted_by if root else ()))
+    shown = {relation.name: _view(server, relation.name) for relation in report.relations}
+    comment = f"{report.table_arn} {report.root.name}"
     for relation in report.relations:
-        _check_view(server, relation.name)
-        have = there.get(relation.name)
-        if have and have.sorted_by != set(_sorted_by(relation)):
-            have = _recreated(server, relation, have)
+        have, place = there.get(relation.name), table(ROWS, relation.name)
         if have is None:
-            _create(server, relation, report.table_arn)
+            server.execute(_creation(relation, place, comment))
+        elif have.sorted_by != set(_sorted_by(relation)) and _is_created_again(server, relation, have):
+            fence.put(place, partial(_creations, relation, comment), there=True)
+            have = None
+        if have is None:
             have = RowsTable({n: storable(k) for n, k in wanted(relation).items()}, frozenset())
         else:
-            have = _evolved(server, relation, have)
+            have = _evolved(server, fence, relation, have, comment)
         targets.append(Target(relation, have.types, keys))
     for target in targets:
-        _show(server, target, targets[0], report.table_arn)
+        _show(fence, target, targets[0], report, shown[target.relation.name])
     return tuple(targets)
 
 
@@ -80,7 +86,7 @@ def _sorted_by(relation: Relation) -> tuple[str, ...]:
     return (*keys, *([LOAD, *index] if relation.path and keys else []))
 
 
-def _create(server: Server, relation: Relation, about: str) -> None:
+def _creation(relation: Relation, place: str, comment: str) -> str:
     needed = {one.name for one in relation.columns if one.role in _NEEDED}
     columns = [column(name, kind, nullable=name not in needed) for name, kind in wanted(relation).items()]
     columns.append(f"{quoted(LOAD)} UInt64")
@@ -88,10 +94,14 @@ def _create(server: Server, relation: Relation, about: str) -> None:
     if not relation.path:
         columns.append(f"{quoted(GONE)} UInt8")
         engine = f"ReplacingMergeTree({quoted(relation.column('version').name)}, {quoted(GONE)})"
-    server.execute(
-        f"CREATE TABLE {table(ROWS, relation.name)} ({', '.join(columns)}) ENGINE = {engine} "
-        f"ORDER BY ({names(_sorted_by(relation))}) COMMENT {literal(about)}"
+    return (
+        f"CREATE TABLE {place} ({', '.join(columns)}) ENGINE = {engine} ORDER BY ({names(_sorted_by(relation))}) "
+        f"COMMENT {literal(comment)}"
     )
+
+
+def _creations(relation: Relation, comment: str, place: str) -> list[str]:
+    return [_creation(relation, place, comment)]
 
 
 def column(name: str, kind: SqlType, *, nullable: bool) -> str:
@@ -99,24 +109,22 @@ def column(name: str, kind: SqlType, *, nullable: bool) -> str:
     return f"{quoted(name)} {clickhouse_type(kind, nullable=nullable)} COMMENT {literal(str(storable(kind)))}"
 
 
-def _recreated(server: Server, relation: Relation, have: RowsTable) -> RowsTable | None:
-    """A table whose first export had no items, and so no key, is created again."""
-    place = table(ROWS, relation.name)
+def _is_created_again(server: Server, relation: Relation, have: RowsTable) -> bool:
+    """Whether a table gets another key, because its first export had no items, and so no key."""
     if not relation.keys:
-        return have  # an export without items fits any key
-    if server.value(f"SELECT count() FROM {place}"):
+        return False  # an export without items fits any key
+    if server.value(f"SELECT count() FROM {table(ROWS, relation.name)}"):
         raise LoadError(
             f"the rows of {relation.name} are sorted by {', '.join(sorted(have.sorted_by))}, and the export's key is "
             f"{', '.join(c.name for c in relation.identity)}: ClickHouse cannot change that. Drop the table with `ddb-assets "
             "forget`, then load a full export"
         )
-    server.execute(f"DROP TABLE IF EMPTY {place}")
-    return None
+    return True
 
 
-def _evolved(server: Server, relation: Relation, have: RowsTable) -> RowsTable:
-    place, types = table(ROWS, relation.name), dict(have.types)
-    provisional = empty(relation)
+def _evolved(server: Server, fence: Fence, relation: Relation, have: RowsTable, comment: str) -> RowsTable:
+    types = dict(have.types)
+    provisional, changes = empty(relation), []
     for name, kind in wanted(relation).items():
         if name in have.foreign:
             raise LoadError(
@@ -125,7 +133,7 @@ def _evolved(server: Server, relation: Relation, have: RowsTable) -> RowsTable:
             )
         present = types.get(name)
         if present is None:
-            server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS {column(name, kind, nullable=True)}")
+            changes.append(f"ADD COLUMN {column(name, kind, nullable=True)}")
             types[name] = storable(kind)
             continue
         if name in provisional:
@@ -135,23 +143,41 @@ def _evolved(server: Server, relation: Relation, have: RowsTable) -> RowsTable:
             _check_lossless(server, relation, name, present, kind)
             joined = kind
         if storable(joined) != present:
-            types[name] = _widened(server, relation, name, present, storable(joined), is_key=name in have.sorted_by)
+            types[name] = storable(joined)
+            changes.append(_widening(relation, name, present, types[name], is_key=name in have.sorted_by))
+    _change(server, fence, relation, changes, comment)
     return RowsTable(types, have.sorted_by, have.foreign)
 
 
-def _widened(server: Server, relation: Relation, name: str, present: SqlType, to: SqlType, *, is_key: bool) -> SqlType:
-    place = table(ROWS, relation.name)
+def _widening(relation: Relation, name: str, present: SqlType, to: SqlType, *, is_key: bool) -> str:
     if clickhouse_type(present, nullable=True) == clickhouse_type(to, nullable=True):
-        server.execute(f"ALTER TABLE {place} COMMENT COLUMN {quoted(name)} {literal(str(to))}")
-        return to
+        return f"{_SIZED} {quoted(name)} {literal(str(to))}"
     if is_key:
         raise LoadError(
             f"key column {name!r} of {relation.name} is {present} and must become {to}: ClickHouse cannot change the type of a "
             "key. Declare the wider type in the table's contract, drop the table with `ddb-assets forget`, then load a full "
             "export"
         )
-    server.execute(f"ALTER TABLE {place} MODIFY COLUMN {column(name, to, nullable=True)}")
-    return to
+    return f"MODIFY COLUMN {column(name, to, nullable=True)}"
+
+
+def _change(server: Server, fence: Fence, relation: Relation, changes: Sequence[str], comment: str) -> None:
+    """Changes the columns of a table, in a copy that shares its files and then takes its place."""
+    place = table(ROWS, relation.name)
+    if all(change.startswith(_SIZED) for change in changes):  # a comment that comes too late does no harm
+        for change in changes:
+            server.execute(f"ALTER TABLE {place} {change}")
+        return
+    fence.put(
+        place,
+        lambda copy: (
+            f"ALTER TABLE {place} MODIFY COMMENT {literal(comment)}",  # so that it is found if it is left
+            f"CREATE TABLE {copy} AS {place} COMMENT {literal(comment)}",
+            f"ALTER TABLE {copy} ATTACH PARTITION tuple() FROM {place}",
+            f"ALTER TABLE {copy} {', '.join(changes)}",
+        ),
+        there=True,
+    )
 
 
 def _check_lossless(server: Server, relation: Relation, name: str, present: SqlType, kind: SqlType) -> None:
@@ -164,7 +190,7 @@ def _check_lossless(server: Server, relation: Relation, name: str, present: SqlT
         )
 
 
-def _check_view(server: Server, name: str) -> None:
+def _view(server: Server, name: str) -> Standing | None:
     found = catalog.standing(server, name)
     # guard: ClickHouse: a name of somebody else
     if found and not found.comment.startswith(MARK):
@@ -172,10 +198,11 @@ def _check_view(server: Server, name: str) -> None:
             f"{name} must be the view of a table's rows, but there is something of that name that no load has created "
             f"({found.engine}): give the DynamoDB table another name in its contract, or rename what is there"
         )
+    return found
 
 
-def _show(server: Server, target: Target, root: Target, about: str) -> None:
-    """The view of a relation's rows. A view keeps the types that it was created with, so it is created again."""
+def _show(fence: Fence, target: Target, root: Target, report: Report, found: Standing | None) -> None:
+    """The view of a relation's rows, unless it is there. A view keeps the types that it was created with."""
     if not root.keys:
         shown = f"SELECT {names(target.types)} FROM {target.table}"
     elif target is root:
@@ -187,5 +214,13 @@ def _show(server: Server, target: Target, root: Target, about: str) -> None:
             f"(SELECT {item} FROM {root.table} FINAL) AS item USING ({item}) "
             "SETTINGS join_algorithm = 'full_sorting_merge,hash'"
         )
-    comment = literal(f"{MARK}{about}")
-    server.execute(f"CREATE OR REPLACE VIEW {quoted(target.relation.name)} AS {shown} COMMENT {comment}")
+    typed = f"{shown} {[clickhouse_type(kind, nullable=True) for kind in target.types.values()]}"
+    number = hashlib.sha256(typed.encode()).hexdigest()[:16]
+    comment = f"{MARK}{report.table_arn}#{number} {report.root.name}"
+    if found and found.comment == comment:
+        return
+    fence.put(
+        quoted(target.relation.name),
+        lambda staged: [f"CREATE VIEW {staged} AS {shown} COMMENT {literal(comment)}"],
+        there=found is not None,
+    )
