@@ -51,6 +51,11 @@ class Adapter(Protocol):
         """Whether old rows can move from it to Iceberg tables, which it shows with its own."""
         ...
 
+    @property
+    def schema_is_database(self) -> bool:
+        """Whether what it calls a database is what others call a schema, so that `place` ends with it."""
+        ...
+
     def local_file(self, url: str) -> Path | None:
         """The file on this machine that the warehouse is, which lets one load in at a time; None if it is no such file."""
         ...

@@ -37,7 +37,7 @@ def warehouse_place(url: str, schema: str) -> str:
     """Which warehouse a URL names, without user and options: a file, or a server or catalog with database and schema."""
     adapter = adapter_of(url)
     place = f"{adapter.scheme}://{adapter.place(url)}"
-    return place if adapter.local_file(url) else f"{place}/{schema}"
+    return place if adapter.local_file(url) or adapter.schema_is_database else f"{place}/{schema}"
 
 
 def warehouse_name(url: str) -> str:

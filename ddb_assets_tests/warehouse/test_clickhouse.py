@@ -33,7 +33,7 @@ from ddb_assets.warehouse.connect import login, open_warehouse, table_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.protocol import LoadOptions
-from ddb_assets.warehouse.url import local_file, reads_s3, warehouse_kind
+from ddb_assets.warehouse.url import local_file, reads_s3, warehouse_kind, warehouse_place, warehouse_pool
 from ddb_assets_tests.support.clickhouse import again, in_database, read
 from ddb_assets_tests.support.engines import read as read_sql
 from ddb_assets_tests.support.engines import select
@@ -765,6 +765,12 @@ def test_its_url_says_all_that_is_needed_before_it_is_opened(monkeypatch: pytest
     assert (local_file(url), reads_s3(url), warehouse_kind(url)) == (None, True, "clickhouse")
     assert not reads_s3("clickhouse://loader@host/shop")
     assert table_name(url, "orders") == "host.shop.orders"
+    assert warehouse_place(url, "shop") == "clickhouse://host:8443/shop"
+    plain = "clickhouse://loader@host/shop?secure=0"
+    assert (warehouse_place(plain, "shop"), warehouse_pool(plain)) == (
+        "clickhouse://host:8123/shop",
+        "warehouse_host_8123_shop",
+    )
     found = login(url)
     assert found == Login(secret="loader", redshift=False)
     rights = policies(Wanted(Lake("lake-bucket"), [Table(table="Orders")], login=found))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ddb_assets.warehouse.adapter import Opening
 from ddb_assets.warehouse.errors import WarehouseError
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddb_assets.warehouse.protocol import Warehouse
 
 FORM = "clickhouse://USER@HOST:8443/DATABASE?secure=1"
+SECURE_PORT, PORT = 8443, 8123
 
 
 class ClickHouse:
@@ -22,6 +23,7 @@ class ClickHouse:
     form = FORM
     iceberg_tables = False
     cold_tier = False
+    schema_is_database = True
 
     def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
         """It is a server."""
@@ -33,9 +35,10 @@ class ClickHouse:
         return bool(settings.s3 or settings.secret)
 
     def place(self, url: str) -> str:
-        """The host and the database."""
+        """The host, the port and the database."""
         parts = urlsplit(url)
-        return f"{parts.hostname or ''}{parts.path}"
+        secure = dict(parse_qsl(parts.query)).get("secure") != "0"
+        return f"{parts.hostname or ''}:{parts.port or (SECURE_PORT if secure else PORT)}{parts.path}"
 
     def table_name(self, url: str, relation: str, schema: str) -> str:
         """A database is what others call a schema."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ddb_assets.warehouse.clickhouse.adapter import FORM
+from ddb_assets.warehouse.clickhouse.adapter import FORM, PORT, SECURE_PORT
 from ddb_assets.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 PASSWORD = "DDB_ASSETS_CLICKHOUSE_PASSWORD"  # noqa: S105 -- the name of the variable
-SECURE_PORT, PORT = 8443, 8123
 STATEMENT_SECONDS = 4 * 3600
 
 

@@ -25,6 +25,7 @@ class DuckDB:
     form = FORM
     iceberg_tables = False
     cold_tier = False
+    schema_is_database = False
 
     def local_file(self, url: str) -> Path | None:
         """The database's file."""

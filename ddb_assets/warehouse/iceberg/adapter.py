@@ -21,6 +21,7 @@ class Iceberg:
     form = f"{ICEBERG}…"
     iceberg_tables = True
     cold_tier = False
+    schema_is_database = False
 
     def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
         """Even a catalog in a file is tables in a folder, and lets in several loads."""

@@ -22,6 +22,7 @@ class Redshift:
     form = FORM
     iceberg_tables = False
     cold_tier = True
+    schema_is_database = False
 
     def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
         """It is a server."""
