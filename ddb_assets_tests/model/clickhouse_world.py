@@ -33,13 +33,18 @@ PATIENCE = 2 * LEASE_SECONDS
 
 
 class FragileServer(Server):
-    """A step before each statement that changes something. After a crash nothing reaches the server, until `revive`."""
+    """A step before each statement that changes something. After a crash nothing reaches the server, until `revive`.
+
+    What is sent is the text that `edited` returns.
+    """
 
     def __init__(self, settings: ClickHouseSettings, faults: Faults) -> None:
         super().__init__(settings, AWS())
         self._faults, self._dead, self._later = faults, False, 0.0
         self.fault: ServerFault | None = None
         self.hit, self._number = False, 0
+        self.sent: list[str] = []
+        self.edited: Callable[[str], str] = str
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -51,8 +56,8 @@ class FragileServer(Server):
         self._later += LEASE_SECONDS + 1
 
     def arm(self, fault: ServerFault | None) -> None:
-        """The fault happens once; then `hit` says so."""
-        self.fault, self.hit, self._number = fault, False, 0
+        """The fault happens once; then `hit` says so. From now on `sent` has the statements that change something."""
+        self.fault, self.hit, self._number, self.sent = fault, False, 0, []
 
     def revive(self) -> None:
         """The next process."""
@@ -63,12 +68,14 @@ class FragileServer(Server):
         if self._dead:
             raise Crash
         if changes and threading.current_thread() is threading.main_thread():
+            self.sent.append(text)
             try:
                 self._faults.step()
             except Crash:
                 self._dead = True
                 raise
-        sent = partial(call, text.replace("now64(6)", f"now64(6) + INTERVAL {int(self._later)} SECOND"))
+        text = self.edited(text.replace("now64(6)", f"now64(6) + INTERVAL {int(self._later)} SECOND"))
+        sent = partial(call, text)
         self._number += 1
         if self.fault is None or self.hit or self._number != self.fault.number:
             return sent()
