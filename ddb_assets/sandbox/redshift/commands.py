@@ -56,13 +56,18 @@ class SessionCommands:
             self._check_lengthening(plan)
         self._backend.query(plan.sql)
         if plan.kind == "catalog":
-            self._shared.catalogs[plan.setting[0]] = plan.setting[1]
-            self._shared.plans.forget()
+            self._show_catalog(*plan.setting)
         if plan.kind == "begin" and self._shared.faults.early_full_exports:
             self._backend.query("SELECT 1")
         if plan.kind == "truncate" and self._backend.status == b"T":
             self._backend.query("COMMIT")
         return plan.tag or _TAGS[plan.kind]
+
+    def _show_catalog(self, schema: str, database: str) -> None:
+        """Makes a schema external, or gives an external schema another database, which changes no plan."""
+        if schema not in self._shared.catalogs:
+            self._shared.plans.forget()
+        self._shared.catalogs[schema] = database
 
     def _exchange(self, plan: Plan, ran: Ran) -> str:
         """Runs what reads or writes something outside of the database."""

@@ -5,7 +5,7 @@ Redshift's text, so that the view survives when its tables are dropped, changed 
 Facts: Redshift Database Developer Guide, "CREATE VIEW"; the error for names without a schema is quoted in issues of dbt.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import sqlglot
 from sqlglot import exp
@@ -19,12 +19,24 @@ class LateViews:
     """The late-binding views for one session. `known` has the names of all that were ever made, which avoids most look-ups.
 
     `catalogs` has the database of every external schema: such views may read external tables, which no other view can.
+    `seen` has the queries that were looked up, by the names in PostgreSQL, until somebody clears it.
     """
 
     def __init__(self, backend: Backend, known: set[str], catalogs: Mapping[str, str]) -> None:
         self._backend = backend
         self._known = known
         self.catalogs = catalogs
+        self.seen: dict[str, str | None] = {}
+
+    @property
+    def count(self) -> int:
+        """How many names of late-binding views are known. It never decreases."""
+        return len(self._known)
+
+    @property
+    def visible(self) -> bool:
+        """Whether queries can be looked up: not in a transaction that has failed."""
+        return self._backend.status != b"E"
 
     def among(self, names: frozenset[str]) -> bool:
         """Whether one of these folded names is or was that of a late-binding view."""
@@ -69,11 +81,20 @@ class LateViews:
         return tree
 
     def _query(self, table: exp.Table, text: Callable[[exp.Table], str]) -> str | None:
-        if fold(table.name) not in self._known or self._backend.status == b"E":
+        if fold(table.name) not in self._known or not self.visible:
             return None
         bare = exp.Table(
             this=table.this.copy(), **{k: table.args[k].copy() for k in ("db", "catalog") if table.args.get(k)}
         )
-        view = f"to_regclass({literal(text(bare))})"
-        found = self._backend.query(f"SELECT query FROM redshift.late_views WHERE view = {view}")  # noqa: S608
-        return found[0][0] if found else None
+        view = text(bare)
+        self.seen |= self.queries([view])
+        return self.seen[view]
+
+    def queries(self, views: Collection[str]) -> dict[str, str | None]:
+        """The queries of views by their names in PostgreSQL; None for what is no late-binding view."""
+        if not views:
+            return {}
+        named = ", ".join(f"({literal(view)})" for view in views)
+        asked = f"FROM (VALUES {named}) AS asked(name) LEFT JOIN redshift.late_views ON view = to_regclass(name)"
+        found = self._backend.query(f"SELECT name, query {asked}")
+        return {str(name): query for name, query in found}

@@ -41,6 +41,7 @@ class Session:
         self._out = bytearray()
         self._statements: dict[str, _Prepared] = {}
         self._portals: dict[str, _Prepared] = {}
+        self._parsed: _Prepared | None = None  # a statement that was parsed and has not run
         self._skipping = False
         self._exact = False  # whether the case of quoted names counts
         self._rows = 0  # the number of rows that the last query returned
@@ -120,7 +121,7 @@ class Session:
         self._shared.note(text)
         plan = self._shared.plans.plan(text, self._late, exact=self._exact)
         self._external.refresh(plan.external)
-        self._statements[name] = _Prepared(plan)
+        self._statements[name] = self._parsed = _Prepared(plan)
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
             oids = struct.unpack_from(f"!{count}I", body, place + 2)
@@ -136,7 +137,9 @@ class Session:
         name, _ = wire.string(body, place)
         prepared = self._prepared(self._statements, name)
         self._portals[portal] = prepared
-        self._external.refresh(prepared.plan.external)
+        if prepared is not self._parsed:  # else the external tables are as they were a moment ago
+            self._external.refresh(prepared.plan.external)
+        self._parsed = None
         if prepared.plan.kind == "plain":
             self._tell(prepared.plan)
             self._ask(b"B", body, until=b"2")
