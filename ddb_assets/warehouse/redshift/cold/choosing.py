@@ -75,6 +75,7 @@ def choose(engine: SqlEngine, hot: Hot, chosen: TableName, by: str, before: date
     old = is_old(hot, by, before)
     fitting = _fitting(hot, hot.root.name)
     own = ", ".join(hot.root.column(name) for name in (*hot.keys, hot.version))
+    engine.execute(Statement(f"DROP TABLE IF EXISTS {chosen}"))  # of a move that failed on this connection
     engine.execute(Statement(f"CREATE TEMP TABLE {chosen} ({columns})"))
     engine.execute(
         Statement(f"INSERT INTO {chosen} ({names}) SELECT {own} FROM {hot.root} WHERE {' AND '.join([old, *fitting])}")
