@@ -47,15 +47,15 @@ def provide(
 
     Raises IcebergError for a table that is not `owner`'s.
     """
-    identifier = (url.namespace, name)
+    table = known(catalog, url, name, owner)
     with translated(f"the Iceberg table {name} in {url}"):
-        if not catalog.table_exists(identifier):
+        if table is None:
             made = [Field(column, column, kind) for column, kind in types.items()]
             properties = {COLD_OWNER: owner, **STATED, **FEW_METADATA_FILES}
             schema = pa.schema([*map(_arrow, made), pa.field(MOVE, pa.int64(), metadata={b"doc": _MOVE_DOC.encode()})])
-            table = catalog.create_table(identifier, schema, location=location_of(url, name), properties=properties)
+            place = location_of(url, name)
+            table = catalog.create_table((url.namespace, name), schema, location=place, properties=properties)
             return table, tuple(made)
-        table = find(catalog, url, name, owner)
         fields = _fields(table)
         lacking = [
             Field(column, _free(column, {*types, *(one.name for one in fields)}, fields), kind)
@@ -70,8 +70,21 @@ def provide(
 
 def find(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table":
     """The Iceberg table of a relation as it is now. Raises IcebergError for one that is not `owner`'s, or not there."""
+    table = known(catalog, url, name, owner)
+    if table is None:
+        raise IcebergError(f"the Iceberg table {name} in {url} does not exist: somebody has dropped it, or renamed it")
+    return table
+
+
+def known(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> "Table | None":
+    """The same, or None for a table that does not exist."""
+    from pyiceberg.exceptions import NoSuchTableError
+
     with translated(f"the Iceberg table {name} in {url}"):
-        table = catalog.load_table((url.namespace, name))
+        try:
+            table = catalog.load_table((url.namespace, name))
+        except NoSuchTableError:
+            return None
     # guard: Iceberg tables of others
     if table.properties.get(COLD_OWNER) != owner:
         raise IcebergError(
@@ -87,10 +100,10 @@ def newest_move(catalog: "Catalog", url: CatalogUrl, name: str, owner: str) -> i
 
     Raises IcebergError for a table that is not `owner`'s.
     """
+    table = known(catalog, url, name, owner)
+    if table is None:
+        return 0
     with translated(f"the Iceberg table {name} in {url}"):
-        if not catalog.table_exists((url.namespace, name)):
-            return 0
-        table = find(catalog, url, name, owner)
         return max((bounds(table, task)[1] for task in table.scan().plan_files()), default=0)
 
 
@@ -109,10 +122,10 @@ def take_away(catalog: "Catalog", url: CatalogUrl, name: str, owner: str, moves:
 
     Raises IcebergError for a table that is not `owner`'s.
     """
+    table = known(catalog, url, name, owner)
+    if table is None:
+        return False
     with translated(f"the Iceberg table {name} in {url}"):
-        if not catalog.table_exists((url.namespace, name)):
-            return False
-        table = find(catalog, url, name, owner)
         before, theirs = table.metadata.current_snapshot_id, f"{MOVE} in ({', '.join(map(str, moves))})"
         # guard: rows of moves that were given up
         if any(True for _ in table.scan(row_filter=theirs).plan_files()):

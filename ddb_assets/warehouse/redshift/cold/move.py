@@ -125,7 +125,7 @@ class _Move:
             return False
         for one in given_up:
             self._storage.delete(file.uri for file in self._storage.list(join(base, self._this.folder(one))))
-        with open_catalog(self._url, self._engine.aws) as catalog:
+        with open_catalog(self._url, self._engine.aws, make=False) as catalog:
             found = [
                 iceberg_tables.take_away(catalog, self._url, cold_name(relation), self._owner(relation), given_up)
                 for relation in self._hot.relations
@@ -155,7 +155,7 @@ class _Move:
     def _write(self, unloaded: Mapping[str, Unloaded]) -> dict[str, ColdTable]:
         """Appends the rows to the Iceberg tables."""
         found: dict[str, ColdTable] = {}
-        with open_catalog(self._url, self._engine.aws) as catalog:
+        with open_catalog(self._url, self._engine.aws, make=False) as catalog:
             for relation, files in unloaded.items():
                 self._options.step(f"write {relation}")
                 name = cold_name(relation)
