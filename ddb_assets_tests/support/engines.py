@@ -5,6 +5,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
@@ -36,12 +37,14 @@ on_duckdb = pytest.mark.parametrize("warehouse", ["duckdb"], indirect=True)
 """For a test of `warehouse` whose statements other tests send to Redshift too, so that only their outcome is of interest."""
 
 
-def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftEngine:
+def to_redshift(
+    server: RedshiftServer, schema: str = "public", user: str = "", more: str = "", aws: AWS | None = None
+) -> RedshiftEngine:
     storage = Storage(server.storage.s3)
     storage.s3.create_bucket(Bucket="staging")
     url = server.url.replace(server.user, user or server.user)
     settings = RedshiftSettings.parse(f"{url}?sslmode=disable&staging=s3://staging/copy&schema={schema}{more}")
-    return RedshiftEngine(settings, storage=storage)
+    return RedshiftEngine(settings, storage=storage, aws=aws)
 
 
 def wipe(warehouse: AnyEngine) -> None:

@@ -9,8 +9,10 @@ from functools import cache
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.sandbox.api_error import Answer, ApiError
@@ -40,7 +42,10 @@ def client_of(service: str, answer: Answerer) -> Any:
 @cache
 def _client(service: str) -> Any:
     session: Any = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=REGION)
-    return session.client(service, endpoint_url="http://127.0.0.1:9", config=BULK_CLIENT)
+    config = BULK_CLIENT.merge(
+        Config(signature_version=UNSIGNED)
+    )  # nobody checks signatures, which take a fourth of the time
+    return session.client(service, endpoint_url="http://127.0.0.1:9", config=config)
 
 
 class _Body:

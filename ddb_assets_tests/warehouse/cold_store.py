@@ -157,7 +157,7 @@ class ColdStore:
 
     def engine(self) -> RedshiftEngine:
         """A connection, to be entered."""
-        return to_redshift(self.server)
+        return to_redshift(self.server, aws=self.aws)
 
     def move(self, engine: RedshiftEngine, *, days: int = LIMIT, views: str = "", **more: Any) -> ColdMove:
         """Moves what is older than so many days at the beginning of the test's world."""

@@ -14,6 +14,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
+from ddb_assets.warehouse.redshift.cold import iceberg_tables
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
@@ -98,9 +99,15 @@ def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
 
 
+@pytest.fixture(scope="module")
+def cold_aws() -> AWS:
+    """Clients for the sandbox, which are made when a test needs them and kept for the others."""
+    return AWS()
+
+
 @pytest.fixture
 def cold_store(
-    sandbox: Sandbox, streaming_redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, streaming_redshift: RedshiftServer, cold_aws: AWS, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ColdStore]:
     """A Redshift with a catalog of its own for each test."""
     for name, value in environment(sandbox).items():
@@ -108,8 +115,15 @@ def cold_store(
     monkeypatch.setenv(PASSWORD, streaming_redshift.password)
     sandbox.s3().create_bucket(Bucket=BUCKET)
     database = f"cold_{uuid.uuid4().hex}"
-    yield ColdStore(streaming_redshift, f"iceberg://glue/{database}?location=s3://{BUCKET}/{database}", AWS())
+    yield ColdStore(streaming_redshift, f"iceberg://glue/{database}?location=s3://{BUCKET}/{database}", cold_aws)
     streaming_redshift.faults.clear()
+
+
+@pytest.fixture
+def local_store(cold_store: ColdStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ColdStore:
+    """The same with the tables' files in a folder, for half the time. The catalog is that of Glue."""
+    monkeypatch.setattr(iceberg_tables, "location_of", lambda _, name: str(tmp_path / f"{name}-{uuid.uuid4().hex}"))
+    return cold_store
 
 
 @pytest.fixture

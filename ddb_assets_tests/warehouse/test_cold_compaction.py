@@ -18,8 +18,8 @@ NONE = {"orders": 0, "orders__lines": 0}
 
 
 @pytest.fixture
-def store(cold_store: ColdStore) -> ColdStore:
-    return cold_store
+def store(local_store: ColdStore) -> ColdStore:
+    return local_store
 
 
 @pytest.fixture
@@ -141,13 +141,13 @@ def test_a_compaction_may_run_at_any_moment_of_a_move(
 def test_many_small_files_become_one_and_rows_stay_in_order(
     store: ColdStore, engine: RedshiftEngine, aged: AgedSource
 ) -> None:
-    for time in range(20, 20 + 10 * AT_LEAST, 10):
+    for time in range(20, 10 * AT_LEAST, 10):
         aged.put(time + 1, f"k{time}", f"{500 + time} old", "z")
         load(engine, aged.window(time, time + 10))
         store.move(engine)
     before = every_value(engine, "orders_all")
     done = store.compact(engine)
-    assert done.files_before == {"orders": 2 + AT_LEAST, "orders__lines": 2 + AT_LEAST}
+    assert done.files_before == {"orders": AT_LEAST, "orders__lines": AT_LEAST}
     assert done.files_after == {"orders": 1, "orders__lines": 1}
     with store.table() as table:
         assert table.scan().to_arrow().column("_ddb_move").to_pylist() == sorted(move for _, move in store.stored())
