@@ -44,8 +44,8 @@ test: $(VENV)/installed-test
 test-fast: $(VENV)/installed-test  ## tests that are pure or small: no server, no browser, nothing slow
 	$(BIN)/pytest -n $(CORES) --dist worksteal -m "not slow and not server and not browser"
 
-SOAK_IN := ddb_assets_tests/model ddb_assets_tests/warehouse ddb_assets_tests/recovery
-soak: $(VENV)/installed-test  ## the random tests of windows and loads, SCHEDULES times
+SOAK_IN := ddb_assets_tests/model ddb_assets_tests/warehouse ddb_assets_tests/planning ddb_assets_tests/recovery
+soak: $(VENV)/installed-test  ## the random tests of windows, loads and plans, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest -m soak $(SOAK_IN)
 
 soak-stream:  ## tables with streams that lose, repeat, disorder and delay, SCHEDULES times

@@ -37,8 +37,8 @@ from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ServerFault, SqlModelWarehouse
 from ddb_assets_tests.support.examples import SOAK, examples
 
-RUNS = 8
-"""Of GROUPS schedules each: 320. They find every defect of `test_a_defect_is_found`."""
+RUNS = 4
+"""Of GROUPS schedules each: 160. They find every defect of `test_a_defect_is_found`."""
 TRIED = 4
 """So many runs may look for one defect."""
 Play = Callable[[int], None]
@@ -90,12 +90,12 @@ def test_the_live_view_is_right_whatever_the_stream_did(play: Play) -> None:
 def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
     redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server may lose the connection before and after COMMIT."""
+    """The server may lose the connection before and after COMMIT. It does in run 1, the only one outside of a soak."""
     monkeypatch.setenv(PASSWORD, redshift.password)
     monkeypatch.setattr(load, "RETRIES", (0.0,) * 4)
     faults = Faults()
     with FragileRedshift(redshift, faults) as warehouse:
-        for seed in range(examples(2, 1 / GROUPS / 20)):
+        for seed in range(examples(0, 1 / GROUPS / 20)) if SOAK else (1,):
             lost = ServerFault("lost before commit"), ServerFault("lost after commit")
             played(tmp_path, warehouse, faults, seed, *lost)
 
@@ -105,12 +105,12 @@ def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
 def test_a_crash_at_any_step_of_following_is_made_good(
     over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path
 ) -> None:
-    """At each call, file, statement and commit; outside of a soak at every ninth of them."""
+    """At each call, file, statement and commit; outside of a soak at every 13th of them."""
     warehouse, faults = over_duckdb
     groups = [Group(number, table, (), StreamFaults(), 0) for number, table in enumerate(NAMES)]
     world = LiveWorld(tmp_path / "world", warehouse, faults, groups, soft_delete=False)
     crashes = 0
-    for step in itertools.count(1, 1 if SOAK else 9):
+    for step in itertools.count(1, 1 if SOAK else 13):
         for group in groups:
             key, item = f"{group.number}-{'abc'[step % 3]}", {"note": str(step), "lines": ["x"] * (step % 4 or 1)}
             world.write(Write(world.now, group.number, key, item if step % 5 else None))
@@ -126,7 +126,7 @@ def test_a_crash_at_any_step_of_following_is_made_good(
         for table in world.contracts:
             assert world.shown(table) == world.state(table.table)
     world.close()
-    assert crashes > 15
+    assert crashes > 10
 
 
 def never_forgotten(patch: pytest.MonkeyPatch) -> None:

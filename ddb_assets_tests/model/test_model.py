@@ -82,7 +82,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(
 ) -> None:
     """A crash before and after each file that flattening writes (also the report), each statement and each commit.
 
-    Outside of a soak: a third of the steps with soft deletes, another third without, and one of two loads at each.
+    Outside of a soak: a sixth of the steps with soft deletes, another sixth without, and one of two loads at each.
     """
     world: World = request.getfixturevalue(model.fixture)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
@@ -91,7 +91,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(
         player.play(step)
     steps = world.steps
     assert steps > 50
-    for last in range(1 if SOAK or soft_delete else 2, steps + 1, 1 if SOAK else 3):
+    for last in range(1 if SOAK or soft_delete else 4, steps + 1, 1 if SOAK else 6):
         crashed = (
             Step(*SECOND, again=True, force=True, crash=last),
             Step(*THIRD, new_export=last % 2 == 0, crash=last),

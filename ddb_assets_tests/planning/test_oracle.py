@@ -68,8 +68,9 @@ def engine() -> Iterator[DuckDBEngine]:
         yield opened
 
 
+@pytest.mark.soak
 @settings(
-    max_examples=examples(12, 0.1),
+    max_examples=examples(7, 0.1),
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink an example takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],

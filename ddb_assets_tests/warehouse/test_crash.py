@@ -90,8 +90,8 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, number: i
     assert steps[-2:] == ["commit", "committed"]
     assert len(steps) > 30
     for last, step in enumerate(steps, 1):
-        if not SOAK and last % 6 != 2 * number and last < len(steps) - 1:
-            continue  # each of the three exports crashes at a sixth of the steps, all of them at the commit
+        if not SOAK and last % 12 != 4 * number and last < len(steps) - 1:
+            continue  # each of the three exports crashes at a twelfth of the steps, all of them at the commit
         shutil.copyfile(old_file, file)
         with pytest.raises(Crash), Dying(file, last, crash) as warehouse:
             load(warehouse, exports[number])
