@@ -159,11 +159,11 @@ class _Landing:
         from pyiceberg.expressions import AlwaysTrue, EqualTo
 
         from ddb_assets.changes.rows import batches, kind
-        from ddb_assets.iceberg.writing import commit, writing
+        from ddb_assets.iceberg.writing import commit, transaction, writing
 
         report, relation = self._report, self._relation
         plan = planned(self._table, report, relation, self._hidden)
-        staged = self._table.transaction()
+        staged = transaction(self._table)
         evolve(staged, plan)
         staged.set_properties(properties(report, relation))
         summary = {

@@ -15,7 +15,7 @@ from pyiceberg.table import FileScanTask, Table
 
 from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.iceberg.properties import ONE_ATTEMPT
-from ddb_assets.iceberg.writing import commit, writing
+from ddb_assets.iceberg.writing import commit, transaction, writing
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def rewrite(
     old = [task.file for task in tasks]
     whole = sum(file.record_count for file in old)
     once = _once(table)
-    staged, read = once.transaction(), 0
+    staged, read = transaction(once), 0
     with writing(once, staged, in_order=True) as writer:
         for batch in batches(once, tasks):
             read += batch.num_rows

@@ -115,6 +115,27 @@ class DataWriter:
         self.files += write_file(self._io, self._metadata, iter([task]))
 
 
+class _Transaction(Transaction):
+    """Works the metadata out once for each change. pyiceberg does so, with a copy of all snapshots, whenever it looks."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._known: tuple[TableMetadata, object, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The table's metadata with the changes so far."""
+        before, changes = self._table.metadata, self._updates
+        if self._known is None or self._known[0] is not before or self._known[1] is not changes:
+            self._known = before, changes, super().table_metadata
+        return self._known[2]
+
+
+def transaction(table: Table) -> Transaction:
+    """Changes of a table that are committed together."""
+    return _Transaction(table)
+
+
 @contextmanager
 def writing(table: Table, staged: Transaction, *, in_order: bool = False) -> Iterator[DataWriter]:
     """The writer of a transaction, which is committed when the block ends.

@@ -30,7 +30,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.iceberg.evolution import promotes
 from ddb_assets.iceberg.properties import PENDING
 from ddb_assets.iceberg.types import doc, iceberg_type, sql_types
-from ddb_assets.iceberg.writing import commit, writing
+from ddb_assets.iceberg.writing import commit, transaction, writing
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.iceberg.held import BUCKETS, KEYS, Held
 from ddb_assets.warehouse.iceberg.store import BUCKET, Store, explained
@@ -171,7 +171,7 @@ def _marked(ledger: Change) -> int:
     """A snapshot of the ledger with the rows that it has, so that whoever began before it cannot commit."""
     if ledger.held.table is None:
         raise InterruptedLoadError(f"{ledger.held.name} is not there")
-    staged = ledger.held.table.transaction()
+    staged = transaction(ledger.held.table)
     snapshot = commit(staged, (), branch=None)
     staged.commit_transaction()
     return snapshot
@@ -194,7 +194,7 @@ def _write(change: Change, rows: Rows, *, branch: str | None) -> int | None:
     held, snapshot = change.held, None
     if held.table is None:
         raise InterruptedLoadError(f"{held.name} is not there")
-    staged = held.table.transaction()
+    staged = transaction(held.table)
     _reshape(staged, held.table, change)
     if not change.rows:
         staged.commit_transaction()

@@ -138,10 +138,10 @@ def write(table: "Table", batches: Iterable[pa.RecordBatch], move: int, url: Cat
 
     The batches have columns named like the table's fields, `_ddb_move` too.
     """
-    from ddb_assets.iceberg.writing import commit, writing
+    from ddb_assets.iceberg.writing import commit, transaction, writing
 
     with translated(f"cold rows cannot be written to {'.'.join(table.name())} in {url}"):
-        staged, snapshot = table.transaction(), 0
+        staged, snapshot = transaction(table), 0
         with writing(table, staged) as writer:
             for batch in batches:
                 writer.add(batch)
