@@ -70,6 +70,10 @@ LONGEST = (
     "spark/test_spark_job.py",
     "flatten/kernel/test_kernel.py",
     "warehouse/test_cold.py",
+    "warehouse/test_clickhouse.py",
+    "warehouse/test_cold_compaction.py",
+    "warehouse/conformance/test_history.py",
+    "warehouse/test_iceberg.py",
     "warehouse/test_statements.py",
     "model/test_model.py",
     "warehouse/conformance/test_load.py",
@@ -80,10 +84,9 @@ LONGEST = (
     "cli/test_busy_aws.py",
     "warehouse/test_load_stream.py",
     "live/test_own_streams.py",
+    "warehouse/test_cold_together.py",
     "warehouse/test_streaming.py",
     "orchestration/test_pool.py",
-    "warehouse/test_redshift.py",
-    "warehouse/test_widening.py",
     "jobs/test_bundle.py",
     "sandbox/test_jobs.py",
     "bench/test_bench.py",
@@ -101,6 +104,9 @@ LONGEST = (
     "live/test_assets.py",
     "warehouse/test_crash.py",
     "warehouse/conformance/test_guards.py",
+    "warehouse/test_redshift.py",
+    "warehouse/test_widening.py",
+    "model/test_history_model.py",
 )
 """Modules that take long. They begin first, because a module is a unit of work: the last one would keep the others waiting."""
 
