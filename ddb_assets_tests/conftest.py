@@ -18,6 +18,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
 from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
@@ -29,6 +30,7 @@ from ddb_assets_tests.support.clickhouse import in_database
 from ddb_assets_tests.support.clients import remember_handlers
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
+from ddb_assets_tests.support.ports import free_port
 from ddb_assets_tests.support.sandboxed import demo_sandbox
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ SERVERS = frozenset(
         "world",  # what copies read and write
         *{"spark", "spark_cluster"},
         *{"clickhouse_server", "clickhouse", "clickhouse_subject", "clickhouse_world"},
+        *{"postgres_server", "postgres", "postgres_subject", "postgres_world"},
     }
 )
 """Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""
@@ -195,6 +198,14 @@ def clickhouse(clickhouse_server: ClickHouseServer, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(CLICKHOUSE_PASSWORD, clickhouse_server.password)
     with in_database(clickhouse_server) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL, the one that the Redshift emulator uses."""
+    port = free_port()
+    with postgres(port):
+        yield f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres?sslmode=disable"
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from ddb_assets.warehouse.clickhouse.adapter import ClickHouse
 from ddb_assets.warehouse.duckdb.adapter import DuckDB
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.iceberg.adapter import Iceberg
+from ddb_assets.warehouse.postgres.adapter import Postgres
 from ddb_assets.warehouse.redshift.adapter import Redshift
 
-_ALL: tuple[Adapter, ...] = (DuckDB(), Redshift(), Iceberg(), ClickHouse())
+_ALL: tuple[Adapter, ...] = (DuckDB(), Redshift(), Iceberg(), ClickHouse(), Postgres())
 ADAPTERS: Mapping[str, Adapter] = {adapter.scheme: adapter for adapter in _ALL}
 FORMS = f"{', '.join(adapter.form for adapter in _ALL[:-1])} or {_ALL[-1].form}"
 """What the URL of a warehouse looks like."""

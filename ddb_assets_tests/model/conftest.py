@@ -1,5 +1,4 @@
-"""The worlds of the model tests: one on DuckDB, one on the Redshift emulator, one on Iceberg tables, one
-on ClickHouse.
+"""The worlds of the model tests, each on another warehouse.
 
 `models.py` lists them. A new adapter has its fixture here and its line there.
 """
@@ -14,10 +13,13 @@ from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.clickhouse import lock
 from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
+from ddb_assets.warehouse.postgres.adapter import PASSWORD as POSTGRES_PASSWORD
+from ddb_assets.warehouse.postgres.adapter import Postgres
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import load
 from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.iceberg_world import FragileIceberg
+from ddb_assets_tests.model.postgres_world import FragilePostgres
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.world import Faults, FragileWarehouse, World
 
@@ -66,5 +68,18 @@ def clickhouse_world(clickhouse_server: ClickHouseServer, tmp_path_factory: pyte
         with FragileClickHouse(clickhouse_server, faults) as warehouse:
             patch.setattr(lock, "time", SimpleNamespace(monotonic=time.monotonic, sleep=warehouse.server.wait))
             world = World(tmp_path_factory.mktemp("clickhouse_world"), warehouse, faults)
+            yield world
+            world.log.close()
+
+
+@pytest.fixture(scope="module")
+def postgres_world(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on PostgreSQL. An interrupted load is repeated at once."""
+    faults = Faults()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(POSTGRES_PASSWORD, "any")
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        with FragilePostgres(Postgres().server(postgres_server), faults) as warehouse:
+            world = World(tmp_path_factory.mktemp("postgres_world"), warehouse, faults)
             yield world
             world.log.close()

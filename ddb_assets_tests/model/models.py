@@ -53,6 +53,7 @@ MODELS = (
     Model("redshift_world", faults=OF_TRANSACTIONS),
     Model("iceberg_world", can=ALL - {"history"}),
     Model("clickhouse_world", can=frozenset(), faults=("lost", "no answer", "refused", "twice"), sleeps=True),
+    Model("postgres_world"),
 )
 """A new adapter adds itself here."""
 ON_A_SERVER_TOO = ("world", pytest.param("redshift_world", marks=pytest.mark.slow))

@@ -11,6 +11,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
+from ddb_assets.warehouse.postgres.connection import PostgresEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
@@ -25,7 +26,7 @@ class SmallBuckets(IcebergEngine):
     bucket_rows = 1
 
 
-AnyEngine = DuckDBEngine | RedshiftEngine
+AnyEngine = DuckDBEngine | RedshiftEngine | PostgresEngine
 
 Followable = AnyEngine | ClickHouseWarehouse
 """Into these a stream of changes can be followed."""
@@ -59,6 +60,13 @@ def wipe(warehouse: AnyEngine) -> None:
     if isinstance(warehouse, DuckDBEngine):
         _wipe(warehouse.connection)
         return
+    if isinstance(warehouse, PostgresEngine):
+        for (schema,) in _of_postgres(
+            warehouse, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
+        ):
+            warehouse.connection.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+        warehouse.connection.execute("CREATE SCHEMA public")
+        return
     system = "('pg_catalog', 'information_schema', 'redshift')"
     for schema, view in select(
         warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
@@ -66,6 +74,10 @@ def wipe(warehouse: AnyEngine) -> None:
         warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
     for schema, table in tables(warehouse):
         warehouse.execute(Statement(f"DROP TABLE {TableName(schema, table)} CASCADE"))
+
+
+def _of_postgres(warehouse: PostgresEngine, query: str) -> list[tuple[Any, ...]]:
+    return warehouse.connection.execute(query).fetchall()
 
 
 def _wipe(connection: duckdb.DuckDBPyConnection) -> None:
@@ -86,6 +98,10 @@ def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
         return warehouse.connection.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
         ).fetchall()
+    if isinstance(warehouse, PostgresEngine):
+        return _of_postgres(
+            warehouse, "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information_s)'"
+        )
     return select(
         warehouse,
         "SELECT DISTINCT schema_name, table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) <> 'pg_temp'",
@@ -106,6 +122,8 @@ def staging(warehouse: Followable) -> list[tuple[Any, ...]]:
         return warehouse.query("SELECT name FROM system.tables WHERE startsWith(name, '_ddb_stage__')")
     if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+    if isinstance(warehouse, PostgresEngine):
+        return _of_postgres(warehouse, "SELECT tablename FROM pg_tables WHERE schemaname ~ '^pg_temp'")
     return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
 
 

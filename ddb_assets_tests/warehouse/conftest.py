@@ -14,6 +14,9 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
+from ddb_assets.warehouse.postgres.adapter import PASSWORD as POSTGRES_PASSWORD
+from ddb_assets.warehouse.postgres.adapter import Postgres
+from ddb_assets.warehouse.postgres.connection import PostgresEngine
 from ddb_assets.warehouse.redshift.cold import iceberg_tables
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
@@ -50,13 +53,31 @@ def iceberg(opened_iceberg: IcebergEngine) -> IcebergEngine:
     return opened_iceberg
 
 
+@pytest.fixture(scope="module")
+def opened_postgres(postgres_server: str) -> Iterator[PostgresEngine]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(POSTGRES_PASSWORD, "any")
+        with PostgresEngine(Postgres().server(postgres_server)) as open_:
+            yield open_
+
+
+@pytest.fixture
+def postgres(opened_postgres: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> PostgresEngine:
+    monkeypatch.setenv(POSTGRES_PASSWORD, "any")
+    wipe(opened_postgres)
+    return opened_postgres
+
+
 ON_ICEBERG = frozenset(
     {
         "test_a_row_of_somebody_else_is_not_taken_for_ours",
         "test_whole_numbers",
     }
 )
-"""The tests of `warehouse` that always run on Iceberg too. `ICEBERG=1` runs all tests on Iceberg in the place of DuckDB."""
+"""The tests of `warehouse` that always run on Iceberg too.
+
+`INSTEAD_OF_DUCKDB=iceberg`, or `postgres`, runs all tests there in the place of DuckDB.
+"""
 
 
 ON_CLICKHOUSE = frozenset(
@@ -88,8 +109,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=["duckdb", "over_redshift", "iceberg"])
 def warehouse(request: pytest.FixtureRequest) -> Followable:
-    instead = request.param == "duckdb" and os.environ.get("ICEBERG")
-    found = request.getfixturevalue("iceberg" if instead else request.param)
+    instead = os.environ.get("INSTEAD_OF_DUCKDB") if request.param == "duckdb" else None
+    found = request.getfixturevalue(instead or request.param)
     assert isinstance(found, Followable)
     return found
 

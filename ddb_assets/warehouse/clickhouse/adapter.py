@@ -1,14 +1,14 @@
 """ClickHouse by its URL, whose parts `settings.py` reads and documents."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from ddb_assets.warehouse.adapter import Opening
 from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.server_adapter import ServerAdapter
+from ddb_assets.warehouse.server_url import ServerUrl
 
 if TYPE_CHECKING:
-    from ddb_assets.infrastructure.wanted import Login
     from ddb_assets.warehouse.clickhouse.settings import ClickHouseSettings
     from ddb_assets.warehouse.protocol import Warehouse
 
@@ -16,18 +16,16 @@ FORM = "clickhouse://USER@HOST:8443/DATABASE?secure=1"
 SECURE_PORT, PORT = 8443, 8123
 
 
-class ClickHouse:
+class ClickHouse(ServerAdapter):
     """Implements `Adapter`: a database of a server or of ClickHouse Cloud."""
 
     scheme = "clickhouse"
     form = FORM
-    iceberg_tables = False
-    cold_tier = False
     schema_is_database = True
 
-    def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
-        """It is a server."""
-        return None
+    def server(self, url: str) -> ServerUrl:
+        """The parts of the URL."""
+        return _settings(url).server
 
     def needs_aws(self, url: str) -> bool:
         """Parts are read as they lie, by their own URIs, unless the server reads them from S3 itself."""
@@ -44,13 +42,6 @@ class ClickHouse:
         """A database is what others call a schema."""
         settings = _settings(url)
         return f"{settings.host}.{schema or settings.database}.{relation}"
-
-    def login(self, url: str) -> "Login | None":
-        """The secret that the URL names."""
-        from ddb_assets.infrastructure.wanted import Login
-
-        found = _settings(url)
-        return Login(secret=found.secret, redshift=False) if found.secret else None
 
     def open(self, url: str, opening: Opening) -> "Warehouse":
         """Connects when it is entered."""

@@ -11,17 +11,14 @@ import io
 from collections.abc import Sequence
 from urllib.parse import quote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Part, Relation
-from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.warehouse.clickhouse.server import UNREADABLE, Server, StatementError
 from ddb_assets.warehouse.clickhouse.sql import literal, quoted
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.local_part import check_columns
 
 _PATTERN = frozenset("*?{}")
 """Letters that ClickHouse takes for a pattern in the name of a file, so it gets such a part sent."""
@@ -72,17 +69,6 @@ def _content(storage: Storage, relation: Relation, part: Part) -> bytes:
     # guard: ClickHouse: part's MD5
     if base64.b64encode(digest).decode() != part.md5:
         raise LoadError(f"part {part.uri} is damaged, its MD5 is not that of the report: flatten the export again")
-    try:
-        found = pq.read_schema(io.BytesIO(content)).remove_metadata()
-    except pa.ArrowInvalid as error:
-        raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
     # guard: ClickHouse: part's columns
-    if not found.equals(expected := arrow_schema(relation)):
-        raise LoadError(
-            f"part {part.uri} has the columns {_said(found)}, {relation.name!r} has {_said(expected)}: flatten the export again"
-        )
+    check_columns(io.BytesIO(content), part, relation)
     return content
-
-
-def _said(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {field.type}" for field in schema)

@@ -5,13 +5,13 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
+from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR
 from ddb_assets.warehouse.sql.engine import Layout, Standing
 from ddb_assets.warehouse.sql.statements import TableName
 
 Rows = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a query of DuckDB's own with its values, its errors translated into ours."""
-_CATALOG_TYPES = {
+_CATALOG_TYPES: dict[str, str] = {
     "DOUBLE": "DOUBLE PRECISION",
     "VARCHAR": f"VARCHAR({MAX_VARCHAR})",
     "BLOB": f"VARBYTE({MAX_VARBYTE})",
@@ -54,22 +54,7 @@ def layouts(rows: Rows, database: str, schema: str, names: Collection[str]) -> d
         "WHERE database_name = ? AND schema_name = ? AND list_contains(?, table_name) ORDER BY table_name, column_index",
         [database, schema, list(names)],
     )
-    return {table: _layout([column for _, *column in columns]) for table, columns in groupby(found, itemgetter(0))}
-
-
-def without_length(kind: SqlType) -> SqlType:
-    """See `SqlEngine.catalog_type`."""
-    sizes = {"VARCHAR": MAX_VARCHAR, "VARBYTE": MAX_VARBYTE}
-    return SqlType(kind.name, sizes[kind.name]) if kind.name in sizes else kind
-
-
-def _layout(columns: Sequence[Sequence[str]]) -> Layout:
-    """Of columns with name and type."""
-    types: dict[str, SqlType] = {}
-    foreign: dict[str, str] = {}
-    for name, kind in columns:
-        try:
-            types[name] = SqlType.parse(_CATALOG_TYPES.get(kind, kind))
-        except ValueError:
-            foreign[name] = kind
-    return Layout(types, foreign)
+    return {
+        table: Layout.of([(str(name), str(_CATALOG_TYPES.get(kind, kind))) for _, name, kind in columns])
+        for table, columns in groupby(found, itemgetter(0))
+    }

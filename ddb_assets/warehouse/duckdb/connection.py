@@ -3,32 +3,29 @@
 Runs the load's Redshift statements in DuckDB's dialect. The order of a load and its SQL are in `sql/`.
 """
 
-import base64
-import hashlib
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 
-from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Part, Relation
 from ddb_assets.warehouse.duckdb import catalog
 from ddb_assets.warehouse.duckdb.dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb.errors import check_database, copy_error, warehouse_error
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
-from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, count_by_query
-from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, quoted
+from ddb_assets.warehouse.local_part import local_part
+from ddb_assets.warehouse.sql.engine import Layout, Standing
+from ddb_assets.warehouse.sql.plain_engine import PlainEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 MEMORY = ":memory:"
-COPY_CHUNK = 1 << 20
 RETRY_SECONDS = 0.2
 
 _PARQUET_TYPES = {
@@ -41,7 +38,7 @@ _PARQUET_TYPES = {
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock excludes other processes, not other threads of this one
 
 
-class DuckDBEngine:
+class DuckDBEngine(PlainEngine):
     """A DuckDB file, open and locked while it is entered as a context manager.
 
     `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
@@ -153,10 +150,6 @@ class DuckDBEngine:
                 self.connection.rollback()
             raise
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Every query sees what is committed when it begins."""
-        return nullcontext()
-
     def limited(self, seconds: float) -> AbstractContextManager[None]:  # noqa: ARG002 -- nothing waits here
         """No limit: whoever else wants the file waits for it to be closed."""
         return nullcontext()
@@ -202,22 +195,6 @@ class DuckDBEngine:
         """The columns of these tables."""
         return catalog.layouts(self._rows, self._database, schema, names)
 
-    def layout(self, table: TableName) -> Layout:
-        """The table's columns."""
-        return self.layouts(table.schema or self.default_schema, [table.name]).get(table.name, NOTHING)
-
-    def catalog(self, table: TableName) -> dict[str, SqlType]:
-        """The table's columns of types that loads make."""
-        return dict(self.layout(table).types)
-
-    def catalog_type(self, kind: SqlType) -> SqlType:
-        """The same, with the largest size for texts and bytes."""
-        return catalog.without_length(kind)
-
-    def keys(self, table: TableName) -> Keys:  # noqa: ARG002 -- rows lie as they come
-        """No keys, because DuckDB has none."""
-        return Keys()
-
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
         """None: DuckDB resolves a view's columns when it is read."""
         return []
@@ -225,18 +202,6 @@ class DuckDBEngine:
     def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
         return self.catalog(view) == columns
-
-    def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
-        """Counts them in one query."""
-        return count_by_query(self.fetch, tables)
-
-    def expect(
-        self,
-        staged: LoadTarget,
-        tables: Sequence[tuple[TableName, Mapping[str, SqlType]]],
-        newer_than: int | None,
-    ) -> None:
-        """Nothing: all rows are in the file."""
 
     def analyze(self, table: TableName) -> None:
         """Nothing: DuckDB keeps its statistics itself."""
@@ -250,7 +215,7 @@ class DuckDBEngine:
         """Fills the staging table from the relation's parts, one file after the other."""
         columns = ", ".join(quoted(c.name) for c in relation.columns)
         for part in relation.parts:
-            with self._local(part) as path:
+            with local_part(self._storage, part) as path:
                 try:
                     self._check_columns(relation, part, path)
                     self.connection.execute(
@@ -286,31 +251,3 @@ class DuckDBEngine:
                     f"column {column.name!r} of part {part.uri} is {kind}, {relation.name!r} has {column.type}: "
                     f"flatten the export again"
                 )
-
-    @contextmanager
-    def _local(self, part: Part) -> Iterator[Path]:
-        """The part under a path without such letters, because DuckDB reads `*` and `[` in a path as a pattern."""
-        with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
-            path = Path(folder) / "part.parquet"
-            size = self._storage.size(part.uri)
-            # guard: DuckDB: part's size
-            if size != part.bytes:
-                raise LoadError(
-                    f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again"
-                )
-            digest = hashlib.md5(usedforsecurity=False)
-            with ExitStack() as stack:
-                source = stack.enter_context(self._storage.open(part.uri))
-                copy = stack.enter_context(path.open("wb")) if is_s3(part.uri) else None
-                while block := source.read(COPY_CHUNK):
-                    digest.update(block)
-                    if copy:
-                        copy.write(block)
-            # guard: DuckDB: part's MD5
-            if base64.b64encode(digest.digest()).decode() != part.md5:
-                raise LoadError(
-                    f"part {part.uri} is damaged, its MD5 is not that of the report: flatten the export again"
-                )
-            if not is_s3(part.uri):
-                os.symlink(Path(part.uri).resolve(), path)
-            yield path

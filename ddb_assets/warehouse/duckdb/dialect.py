@@ -6,7 +6,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
-_PLACEMENT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # Redshift's distribution and sort keys
+from ddb_assets.warehouse.sql.placement import is_placement, without_placement
 
 RAISE = ErrorLevel.RAISE
 """What DuckDB does not have must be translated here. By default sqlglot leaves it out, with a warning on the terminal."""
@@ -19,19 +19,16 @@ MACROS = f"CREATE TEMP MACRO {OCTETS}(value VARCHAR) AS STRLEN(value), (value BL
 def to_duckdb(text: str, database: str) -> str:
     """The statement in DuckDB's dialect; empty when there is nothing to do, as for a change of distribution or sort keys."""
     tree = sqlglot.parse_one(text, read="redshift")
-    if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
+    if is_placement(tree):
         return ""
-    return tree.transform(_node, database, copy=False).sql(dialect="duckdb", copy=False, unsupported_level=RAISE)
+    return (
+        without_placement(tree)
+        .transform(_node, database, copy=False)
+        .sql(dialect="duckdb", copy=False, unsupported_level=RAISE)
+    )
 
 
 def _node(node: exp.Expression, database: str) -> exp.Expression:
-    if isinstance(node, exp.Create):
-        node.set("no_schema_binding", None)
-        if properties := node.args.get("properties"):
-            kept = [one for one in properties.expressions if not isinstance(one, _PLACEMENT)]
-            node.set("properties", exp.Properties(expressions=kept) if kept else None)
-    if isinstance(node, exp.ColumnDef):
-        node.set("constraints", None)  # an encoding; a load has no other
     if isinstance(node, exp.DataType):
         if node.this == exp.DataType.Type.SUPER:
             return exp.DataType.build("json", dialect="duckdb")

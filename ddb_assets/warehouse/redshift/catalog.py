@@ -13,7 +13,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
 
-from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.redshift.errors import RefusedError
 from ddb_assets.warehouse.sql.engine import Keys, Layout, Standing
 from ddb_assets.warehouse.sql.statements import Statement, TableName
@@ -89,17 +88,12 @@ def layouts(ask: Asked, schema: str, names: Collection[str]) -> dict[str, Layout
 
 def _layout(columns: Sequence[Sequence[object]]) -> Layout:
     """Of columns with name, type, encoding and default."""
-    types: dict[str, SqlType] = {}
-    foreign: dict[str, str] = {}
+    known = []
     for name, kind, *_ in columns:
         sized = _SIZED.fullmatch(str(kind))
-        known = _CATALOG_TYPES.get(sized[1], sized[1]) + (sized[2] or "") if sized else str(kind)
-        try:
-            types[str(name)] = SqlType.parse(known)
-        except ValueError:
-            foreign[str(name)] = str(kind)
+        known.append((str(name), _CATALOG_TYPES.get(sized[1], sized[1]) + (sized[2] or "") if sized else str(kind)))
     encodings = {str(name): str(encoding) for name, _, encoding, _ in columns if encoding}
-    return Layout(types, foreign, encodings, frozenset(str(name) for name, *_, default in columns if default))
+    return Layout.of(known, encodings, frozenset(str(name) for name, *_, default in columns if default))
 
 
 def keys(ask: Asked, table: TableName, schema: str) -> Keys:

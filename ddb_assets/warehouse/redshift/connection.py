@@ -11,7 +11,7 @@ driver replaces its `?`, so `%` never has a meaning.
 import secrets
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,15 +31,16 @@ from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, interrupts
 from ddb_assets.warehouse.redshift.grants import needed
 from ddb_assets.warehouse.redshift.login import connect
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings, check_reachable
-from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, count_by_query, number
-from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, literal
+from ddb_assets.warehouse.sql.engine import Keys, Layout, Standing, number
+from ddb_assets.warehouse.sql.plain_engine import PlainEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _CANCELLED = "57014"
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
-class RedshiftEngine:
+class RedshiftEngine(PlainEngine):
     """A connection to Redshift, open while it is entered as a context manager.
 
     `label` becomes the session's query_group, by which an administrator finds our queries. After a lost connection, the next
@@ -133,10 +134,6 @@ class RedshiftEngine:
         finally:
             self._in_transaction = False
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Every query sees what is committed when it begins."""
-        return nullcontext()
-
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
         """By the session's statement_timeout, which Redshift counts while a statement waits too."""
@@ -218,14 +215,6 @@ class RedshiftEngine:
         """The columns of these tables."""
         return catalog.layouts(self, schema, names)
 
-    def layout(self, table: TableName) -> Layout:
-        """The table's columns."""
-        return self.layouts(self._schema(table), [table.name]).get(table.name, NOTHING)
-
-    def catalog(self, table: TableName) -> dict[str, SqlType]:
-        """The table's columns of types that loads make."""
-        return dict(self.layout(table).types)
-
     def catalog_type(self, kind: SqlType) -> SqlType:
         """The same."""
         return kind
@@ -252,18 +241,6 @@ class RedshiftEngine:
             return False  # it does not exist, or shows a column that the table no longer has
         # guard: views that are not up to date
         return [name for name, *_ in found] == [name.lower() for name in columns]
-
-    def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
-        """Counts them in one query."""
-        return count_by_query(self.fetch, tables)
-
-    def expect(
-        self,
-        staged: LoadTarget,
-        tables: Sequence[tuple[TableName, Mapping[str, SqlType]]],
-        newer_than: int | None,
-    ) -> None:
-        """Nothing: Redshift has all rows at hand."""
 
     def analyze(self, table: TableName) -> None:
         """Redshift itself skips a table of which less has changed than the session's threshold."""

@@ -4,7 +4,7 @@ The load (`load.py`) is a sequence of statements in Redshift's dialect; a `SqlEn
 `redshift/`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,6 +13,8 @@ from typing import Literal, Protocol, Self, cast
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, count_each
+
+NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,23 @@ class Layout:
     foreign: Mapping[str, str] = field(default_factory=dict)
     encodings: Mapping[str, str] = field(default_factory=dict)
     defaults: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        columns: Iterable[tuple[str, str]],
+        encodings: Mapping[str, str] = NONE,
+        defaults: frozenset[str] = frozenset(),
+    ) -> Self:
+        """Of columns with name and type as loads write it; a type that none of them uses is foreign."""
+        types: dict[str, SqlType] = {}
+        foreign: dict[str, str] = {}
+        for name, kind in columns:
+            try:
+                types[name] = SqlType.parse(kind)
+            except ValueError:
+                foreign[name] = kind
+        return cls(types, foreign, encodings, defaults)
 
 
 NOTHING = Layout({})

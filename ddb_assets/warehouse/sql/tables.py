@@ -332,9 +332,9 @@ def _check_unbound(engine: SqlEngine, table: TableName, step: evolution.Step) ->
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)
         drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
         raise LoadError(
-            f"column {step.column!r} of {table} has to become {step.to}, and Redshift changes no column that a view is "
-            f"bound to: {named}. Its owner runs: {drops}. Load again, then create the view again WITH NO SCHEMA BINDING, "
-            f"which binds it to no column"
+            f"column {step.column!r} of {table} has to become {step.to}, and no column can be changed that a view is "
+            f"bound to: {named}. Its owner runs: {drops}. Load again, then create the view again, in Redshift WITH NO SCHEMA "
+            f"BINDING, which binds it to no column"
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
+from ddb_assets.warehouse.postgres.connection import PostgresEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets_tests.warehouse.conformance.clickhouse_subject import ClickHouseSubject
 from ddb_assets_tests.warehouse.conformance.sql_subjects import SqlSubject
@@ -19,6 +20,7 @@ KINDS = (
     Kind("redshift", "redshift_subject", "distinct", can=ALL),
     Kind("iceberg", "iceberg_subject", "chosen", can=ALL - {"history"}),
     Kind("clickhouse", "clickhouse_subject", "chosen"),
+    Kind("postgres", "postgres_subject", "chosen", can=ALL),
 )
 CHOSEN = frozenset(
     {
@@ -52,6 +54,11 @@ def redshift_subject(over_redshift: RedshiftEngine, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def iceberg_subject(iceberg: IcebergEngine, monkeypatch: pytest.MonkeyPatch) -> Subject:
     return SqlSubject(iceberg, monkeypatch)
+
+
+@pytest.fixture
+def postgres_subject(postgres: PostgresEngine, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    return SqlSubject(postgres, monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine
 from ddb_assets.warehouse.iceberg.warehouse import IcebergWarehouse
+from ddb_assets.warehouse.postgres.connection import PostgresEngine
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.warehouse import RedshiftWarehouse
@@ -65,7 +66,7 @@ class SqlSubject:
         """On a second connection; values that no engine reads in its own way."""
         query = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(relation)}"
         match self._engine:
-            case RedshiftEngine():
+            case RedshiftEngine() | PostgresEngine():
                 with self._engine.another() as other:
                     return other.fetch(Statement(query))
             case IcebergEngine():
