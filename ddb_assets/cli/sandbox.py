@@ -21,6 +21,7 @@ from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import AS_OF, LAKE, ROLE, WAREHOUSE
 from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
+from ddb_assets.warehouse.postgres.adapter import PASSWORD as POSTGRES_PASSWORD
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 
 DEMO_START = "DDB_ASSETS_DEMO_START"
@@ -31,7 +32,7 @@ CHANGES_PER_SECOND = 1
 Server = Literal["redshift", "clickhouse"]
 """A warehouse that can run beside the sandbox."""
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
-REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD, CLICKHOUSE_PASSWORD)
+REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD, CLICKHOUSE_PASSWORD, POSTGRES_PASSWORD)
 """Settings that lead to real accounts and warehouses. Nothing that uses the sandbox may see them."""
 
 

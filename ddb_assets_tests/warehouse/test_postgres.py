@@ -1,6 +1,7 @@
 """PostgreSQL: its URL, names, bound views, lost connections, and locks. The rest is the conformance suite."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ddb_assets_tests.warehouse.exports import (
     EXTRA,
     KEY,
     VERSION,
+    Item,
     Row,
     Source,
     at,
@@ -183,11 +185,12 @@ def test_a_load_that_loses_its_connection_is_done_again(
         return ask(query, *values) if answer is None else answer
 
     monkeypatch.setattr(postgres, "ask", fragile)
-    number = 0
-    while left is None:
+    number, reached = 0, True
+    while reached:
         postgres.connection.execute("DELETE FROM _ddb_loads__orders WHERE sequence > 1")
         left = number
         load(postgres, window)
+        reached, left = left is None, None
         assert read(postgres) == {"a": Item("y", ("2", "3"))}
         assert [load.sequence for load in SqlWarehouse(postgres).recorded("orders").loads] == [1, 2]
         number += 1
@@ -202,6 +205,42 @@ def test_a_lock_lets_people_read(postgres: PostgresEngine, source: Source, other
         assert other.execute("SELECT count(*) FROM _ddb_tombstones__orders").fetchall() == [(0,)]
         with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
             other.execute("LOCK TABLE _ddb_tombstones__orders IN EXCLUSIVE MODE NOWAIT")
+
+
+def test_loads_side_by_side_are_applied_once_each(postgres: PostgresEngine, source: Source) -> None:
+    """Six loads of one table, each export twice: no export is lost, and none is applied twice."""
+    load(postgres, source.full(0))
+    for time in range(1, 30, 2):
+        source.put(time, f"k{time % 6}", f"at {time}", *"xy"[: time % 3])
+    windows = [source.window(start, start + 10) for start in (0, 10, 20)]
+
+    def applied(export: Report) -> bool:
+        with PostgresEngine(postgres.server) as warehouse:
+            return load(warehouse, export).applied
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(applied, windows * 2)) == [False] * 3 + [True] * 3
+    assert read(postgres) == {key: item for key, (_, item) in source.state(30).items()}
+
+
+def test_a_part_with_other_columns_is_named(postgres: PostgresEngine, tmp_path: Path) -> None:
+    """Two columns of one type. COPY goes by position, so it would not notice."""
+    pair = tuple(Column(name=n, path=(n,), type="VARCHAR(64)") for n in ("billing", "shipping"))
+    rows = [{"order_id": "a", "billing": "b", "shipping": "s", "_ddb_version": BASE_MICROS + 5}]
+    made = write(tmp_path / "p", relation("orders", (KEY, *pair, VERSION, EXTRA)), rows)
+    swapped = made.model_copy(update={"columns": (KEY, *reversed(pair), VERSION, EXTRA)})
+    with pytest.raises(LoadError, match="has the columns order_id string, billing string, shipping string"):
+        load(postgres, report([swapped], export_time=at(5)))
+
+
+def test_a_part_that_lacks_rows_is_named(postgres: PostgresEngine, tmp_path: Path) -> None:
+    """Two parts changed places in the report. The sum of their rows is right."""
+    rows = [{"order_id": key, "_ddb_version": BASE_MICROS + 5} for key in "abc"]
+    root = write(tmp_path, relation("orders", (KEY, VERSION, EXTRA)), rows, parts=2)
+    first, second = root.parts
+    parts = (first.model_copy(update={"rows": second.rows}), second.model_copy(update={"rows": first.rows}))
+    with pytest.raises(LoadError, match=f"part {first.uri} has 2 rows, the report says 1"):
+        load(postgres, report([root.model_copy(update={"parts": parts})], export_time=at(5)))
 
 
 def test_values_are_numbered_in_the_order_of_their_places() -> None:
