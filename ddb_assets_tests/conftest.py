@@ -55,7 +55,7 @@ SERVERS = frozenset(
         },  # PostgreSQL behind Redshift's wire protocol
         *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or its own instance
         "world",  # what copies read and write
-        *{"spark", "spark_cluster"},
+        "spark",
         *{"clickhouse_server", "clickhouse", "clickhouse_subject", "clickhouse_world"},
         *{"postgres_server", "postgres", "postgres_subject", "postgres_world"},
     }

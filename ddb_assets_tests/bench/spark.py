@@ -35,7 +35,7 @@ from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets_tests.bench import export, orders
 from ddb_assets_tests.spark import many_parts
 from ddb_assets_tests.support.places import s3_in_process
-from ddb_assets_tests.support.spark_cluster import application, cluster
+from ddb_assets_tests.support.spark_cluster import cluster
 
 console = Console(highlight=False, width=None if os.isatty(1) else 140)
 IN_PROCESS = "one process, one core"
@@ -80,18 +80,17 @@ def on_spark(source: str, out: Path, workers: int) -> Figure:
     """Flattens twice on a cluster of so many workers with one core each."""
     storage, seconds = Storage(), []
     schemas = SchemaStore(storage, f"{out}/schemas")
-    with cluster(out / "cluster", workers) as running:
-        started = time.monotonic()
-        with application(running.master, cores=workers) as spark:
-            spark.parallelize(range(workers), workers).count()
-            start = time.monotonic() - started
-            for _ in range(2):
-                started = time.monotonic()
-                read = read_export(storage, source)
-                job = prepare(storage, read, table=orders.TABLE, key=orders.KEY, out=f"{out}/parquet", schemas=schemas)
-                run_job(spark, job, Storage)
-                publish(storage, job, schemas)
-                seconds.append(time.monotonic() - started)
+    started = time.monotonic()
+    with cluster(out / "cluster", workers) as spark:
+        spark.parallelize(range(workers), workers).count()
+        start = time.monotonic() - started
+        for _ in range(2):
+            started = time.monotonic()
+            read = read_export(storage, source)
+            job = prepare(storage, read, table=orders.TABLE, key=orders.KEY, out=f"{out}/parquet", schemas=schemas)
+            run_job(spark, job, Storage)
+            publish(storage, job, schemas)
+            seconds.append(time.monotonic() - started)
     return Figure(f"Spark, {workers} worker{'s' if workers > 1 else ''}", start, *seconds)
 
 

@@ -1,11 +1,11 @@
-"""One Spark cluster for all tests, and one application on it with a core on each worker."""
+"""One Spark cluster for a module's tests, and one application on it with a core on each of its two workers."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ddb_assets_tests.support.spark_cluster import Cluster, application, cluster
+from ddb_assets_tests.support.spark_cluster import cluster
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Java's processes of the tests live for seconds: compiling thoroughly costs more than it brings."""
+SPECULATES = {
+    "spark.speculation": "true",
+    "spark.speculation.interval": "100ms",
+    "spark.speculation.quantile": "0.3",
+    "spark.speculation.minTaskRuntime": "2s",
+}
+"""A task that takes much longer than others is started a second time, on the other worker."""
 
 
-@pytest.fixture(scope="session")
-def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
-        with cluster(tmp_path_factory.mktemp("cluster")) as running:
-            yield running
-
-
-@pytest.fixture(scope="session")
-def spark(spark_cluster: Cluster, s3: "S3Client") -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory, s3: "S3Client") -> Iterator[Any]:
     """A SparkContext; its tasks reach the S3 of the tests by the environment, as on AWS."""
     aws = {
         "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
@@ -33,5 +32,7 @@ def spark(spark_cluster: Cluster, s3: "S3Client") -> Iterator[Any]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     conf = {f"spark.executorEnv.{name}": value for name, value in aws.items()}
-    with application(spark_cluster.master, cores=2, **conf) as context:
-        yield context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
+        with cluster(tmp_path_factory.mktemp("cluster"), **SPECULATES, **conf) as context:
+            yield context

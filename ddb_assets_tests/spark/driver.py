@@ -1,6 +1,6 @@
-"""A Spark driver in a process of its own: `python -m ddb_assets_tests.spark.driver JOB MASTER CORES ACCIDENT NOTED [CONF…]`.
+"""A Spark driver in a process of its own: `python -m ddb_assets_tests.spark.driver JOB MASTER ACCIDENT NOTED`.
 
-ACCIDENT is the name of a function of `faulty.py`, which is called after the first Parquet file; empty for none.
+ACCIDENT is the name of a function of `faulty.py`, which is called after the first Parquet file.
 """
 
 import sys
@@ -12,11 +12,10 @@ from ddb_assets_tests.spark import faulty
 from ddb_assets_tests.support.spark_cluster import application
 
 
-def main(uri: str, master: str, cores: str, accident: str, noted: str, *conf: str) -> None:
+def main(uri: str, master: str, accident: str, noted: str) -> None:
     job = read_document(Storage(), uri, FlattenJob)
-    connect = faulty.Accident(getattr(faulty, accident), ".parquet", noted) if accident else Storage
-    with application(master, cores=int(cores), **dict(option.split("=", 1) for option in conf)) as spark:
-        run_job(spark, job, connect)
+    with application(master, cores=2) as spark:
+        run_job(spark, job, faulty.Accident(getattr(faulty, accident), ".parquet", noted))
 
 
 if __name__ == "__main__":

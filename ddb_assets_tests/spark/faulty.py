@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SLOW = 90  # seconds
+
+
 def parent(pid: int) -> int:
     """The id of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
@@ -33,8 +36,8 @@ def break_off() -> None:
 
 
 def wait() -> None:
-    """A slow machine, for which Spark starts the task a second time."""
-    time.sleep(15)
+    """A slow machine, for which Spark starts the task a second time and does not wait."""
+    time.sleep(SLOW)
 
 
 def go_on_slowly() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from ddb_assets_tests.spark.flattening import (
     items,
 )
 from ddb_assets_tests.support.places import Place
-from ddb_assets_tests.support.spark_cluster import Cluster, environment, until
+from ddb_assets_tests.support.spark_cluster import environment, until
 from ddb_assets_tests.support.written_export import write_export
 
 pytestmark = [pytest.mark.slow]
@@ -152,40 +153,30 @@ def test_files_on_s3(spark: Any, bucket: Place, tmp_path: Path, monkeypatch: pyt
     assert publish(bucket.storage, job, jobs.schemas).report.root.rows == 155
 
 
-@pytest.mark.parametrize("happens", [faulty.kill_executor, faulty.break_off])
-def test_a_task_that_runs_again_writes_the_same_bytes(spark: Any, tmp_path: Path, happens: Any) -> None:
-    """It has written a part already when its machine is gone, or its connection."""
+def test_the_number_of_workers_changes_no_byte(spark: Any, tmp_path: Path) -> None:
     jobs = Jobs(spark, tmp_path)
     job = jobs.prepared(hard_export(tmp_path))
     jobs.run(job)
     written = contents(STORAGE, job)
     forget(job)
+    Jobs(None, tmp_path).run(job)  # one after the other, in this process
+    assert contents(STORAGE, job) == written
+
+
+@pytest.mark.parametrize("happens", [faulty.kill_executor, faulty.break_off, faulty.wait])
+def test_a_task_that_runs_again_writes_the_same_bytes(spark: Any, tmp_path: Path, happens: Any) -> None:
+    """It has written a part already when its machine is gone, or its connection, or when Spark takes it for too slow."""
+    jobs = Jobs(spark, tmp_path)
+    job = jobs.prepared(hard_export(tmp_path))
+    Jobs(None, tmp_path).run(job)
+    written = contents(STORAGE, job)
+    forget(job)
+    started = time.monotonic()
     result = jobs.run(job, faulty.Accident(happens, "orders/part-00003", str(tmp_path / "happened")))
     assert (tmp_path / "happened").exists()
+    assert time.monotonic() - started < faulty.SLOW
     assert contents(STORAGE, job) == written
     assert result.report.root.rows == 155
-
-
-@pytest.mark.parametrize(
-    ("cores", "accident", "conf"),
-    [
-        (1, "", []),
-        (2, "wait", ["spark.speculation=true", "spark.speculation.interval=100ms", "spark.speculation.quantile=0.3"]),
-    ],
-    ids=["one worker", "speculation"],
-)
-def test_the_number_of_workers_and_speculation_change_no_byte(
-    spark: Any, spark_cluster: Cluster, tmp_path: Path, cores: int, accident: str, conf: list[str]
-) -> None:
-    jobs = Jobs(spark, tmp_path)
-    job = jobs.prepared(hard_export(tmp_path))
-    jobs.run(job)
-    written = contents(STORAGE, job)
-    forget(job)
-    driver = start_driver(job, spark_cluster, cores, accident, tmp_path / "noted", *conf)
-    assert driver.wait(180) == 0
-    assert (tmp_path / "noted").exists() == bool(accident)
-    assert contents(STORAGE, job) == written
 
 
 def forget(job: FlattenJob) -> None:
@@ -193,11 +184,12 @@ def forget(job: FlattenJob) -> None:
     STORAGE.delete([entry.uri for entry in STORAGE.list(job.out) if "/orders" in entry.uri or "/_quara" in entry.uri])
 
 
-def test_a_driver_that_is_killed_and_started_again(spark: Any, spark_cluster: Cluster, tmp_path: Path) -> None:
+def test_a_driver_that_is_killed_and_started_again(spark: Any, tmp_path: Path) -> None:
     jobs = Jobs(spark, tmp_path)
     job = jobs.prepared(hard_export(tmp_path))
     noted = tmp_path / "noted"
-    driver = start_driver(job, spark_cluster, 2, "go_on_slowly", noted)
+    command = [sys.executable, "-m", "ddb_assets_tests.spark.driver", job.uri, spark.master, "go_on_slowly", str(noted)]
+    driver = subprocess.Popen(command, env=os.environ | environment())
     until(noted.exists)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
@@ -206,13 +198,6 @@ def test_a_driver_that_is_killed_and_started_again(spark: Any, spark_cluster: Cl
     jobs.run(job)
     flattened = publish(STORAGE, job, jobs.schemas)
     assert_same(flattened, in_process(read_export(STORAGE, job.export), tmp_path, jobs.table))
-
-
-def start_driver(
-    job: FlattenJob, cluster: Cluster, cores: int, accident: str, noted: Path, *conf: str
-) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "ddb_assets_tests.spark.driver", job.uri, cluster.master, str(cores), accident]
-    return subprocess.Popen([*command, str(noted), *conf], env=os.environ | environment())
 
 
 def test_a_damaged_file_is_named_and_nothing_is_published(spark: Any, tmp_path: Path) -> None:
