@@ -205,38 +205,31 @@ def test_what_is_wrong_with_the_export_is_said_by_the_job(world: World, expected
     assert world.files() == before
 
 
-@pytest.mark.parametrize("engine", ["glue", "emr_serverless", "spark"])
-def test_a_run_that_is_interrupted_stops_its_job(world: World, engine: str) -> None:
-    known = set(world.sandbox.jobs.runs)
-    job_uri = f"{world.lake}/parquet/orders/full"
-    asked: dict[str, Callable[[], object]] = {
-        "glue": lambda: {"name": "glue", "job": world.glue_job(WAITS)},
-        "emr_serverless": lambda: world.emr(WAITS),
-        "spark": lambda: "local[1]",
-    }
-    table = world.contract(asked[engine]())
-    command = [sys.executable, "-m", "ddb_assets_tests.engines.materializing", table.model_dump_json()]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def test_runs_that_are_interrupted_stop_their_jobs(world: World) -> None:
+    """One on each engine, side by side."""
+    known, all_jobs = set(world.sandbox.jobs.runs), f"{world.lake}/parquet/orders/full"
+    engines = [{"name": "glue", "job": world.glue_job(WAITS)}, world.emr(WAITS), "local[1]"]
+    tables = [world.contract(engine).model_dump(mode="json") for engine in engines]
+    command = [sys.executable, "-m", "ddb_assets_tests.engines.materializing", json.dumps(tables)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        if engine == "spark":
-            found = wait_for(lambda: [pid for pid in processes(job_uri) if pid != child.pid])
-        else:
-            (run,) = wait_for(lambda: set(world.sandbox.jobs.runs) - known)
-            wait_for(lambda: world.sandbox.jobs.runs[run].state == "running")
-            found = [world.sandbox.jobs.runs[run].pid]
+        assert running.stdout
+        children = json.loads(running.stdout.readline())
+        wait_for(lambda: len(set(world.sandbox.jobs.runs) - known) == 2)
+        runs = {run: world.sandbox.jobs.runs[run] for run in set(world.sandbox.jobs.runs) - known}
+        wait_for(lambda: all(run.state == "running" for run in runs.values()))
+        wait_for(lambda: processes(all_jobs))  # that of spark-submit
         time.sleep(1)
-        child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=120)[1]
+        for child in children:
+            os.kill(child, signal.SIGINT)
+        said = running.communicate(timeout=120)[1]
     finally:
-        child.kill()
-    assert child.returncode != 0
-    assert "the run was interrupted, so its job" in said
-    assert found
-    if engine == "spark":
-        wait_for(lambda: not processes(job_uri), 30)
-    else:
-        wait_for(lambda: world.sandbox.jobs.runs[run].state == "stopped", 30)
-        assert set(world.sandbox.jobs.runs) - known == {run}  # Dagster tries interrupted steps again
+        running.kill()
+    assert running.returncode == len(engines)
+    assert len(set(re.findall("the run was interrupted, so its job ([0-9a-f-]+) was stopped", said))) == len(engines)
+    wait_for(lambda: not processes(all_jobs), 30)
+    wait_for(lambda: all(run.state == "stopped" for run in runs.values()), 30)
+    assert set(world.sandbox.jobs.runs) - known == runs.keys()  # Dagster tries interrupted steps again
 
 
 def test_what_cannot_be_started_is_said_at_once(world: World) -> None:

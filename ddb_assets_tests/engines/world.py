@@ -4,7 +4,7 @@ import io
 import json
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from ddb_assets.exports.assets import full_export_asset
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.flatten.output import read_report
 from ddb_assets.jobs.arguments import Reported
+from ddb_assets.jobs.bundle import _downloaded
 from ddb_assets.jobs.bundle_files import EMR_PACKAGES
 from ddb_assets.jobs.bundle_files import SCRIPT as SCRIPT_NAME
 from ddb_assets.resources.shared import RESOURCES
@@ -53,6 +54,8 @@ class World:
     export: str = ""
     reported: list[Reported] = field(default_factory=list)
     """What the jobs reported that ended well."""
+    wheels: dict[str, bytes] = field(default_factory=dict)
+    """The packages that pip downloaded for bundles."""
 
     @property
     def bucket(self) -> str:
@@ -120,16 +123,26 @@ class World:
         }
 
     def bundle(self, target: str) -> str:
-        """The bundle that `ddb-assets job bundle` makes for an engine. Nothing is uploaded twice."""
+        """The bundle that `ddb-assets job bundle` makes for an engine. Nothing is uploaded twice.
+
+        The packages are downloaded once for all bundles of this world.
+        """
         command = ["job", "bundle", target, "--to", f"s3://{self.bucket}/bundles", "--json"]
         printed = []
         for _ in range(2 if target == "glue" else 1):
-            done = CliRunner().invoke(main, command)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("ddb_assets.jobs.bundle._downloaded", self._downloaded)
+                done = CliRunner().invoke(main, command)
             assert done.exit_code == 0, done.output
             printed.append(json.loads(done.stdout))
         assert [one["new"] for one in printed] == [True, False][: len(printed)]
         assert {one["bundle"] for one in printed} == {printed[0]["bundle"]}
         return str(printed[0]["bundle"])
+
+    def _downloaded(self, requirements: list[str], folder: Path, say: Callable[[str], object]) -> dict[str, bytes]:
+        if not self.wheels:
+            self.wheels |= _downloaded(requirements, folder, say)
+        return dict(self.wheels)
 
     def glue_job(self, script: str = "") -> str:
         """A Glue job with the script of this project, or with another one."""

@@ -31,8 +31,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3: "S3Client") -> Iterator[
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
+    twice = {"spark.task.maxFailures": "2"}
     conf = {f"spark.executorEnv.{name}": value for name, value in aws.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
-        with cluster(tmp_path_factory.mktemp("cluster"), **SPECULATES, **conf) as context:
+        with cluster(tmp_path_factory.mktemp("cluster"), **SPECULATES, **twice, **conf) as context:
             yield context

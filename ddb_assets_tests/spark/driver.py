@@ -14,7 +14,7 @@ from ddb_assets_tests.support.spark_cluster import application
 
 def main(uri: str, master: str, accident: str, noted: str) -> None:
     job = read_document(Storage(), uri, FlattenJob)
-    with application(master, cores=2) as spark:
+    with application(master, cores=1) as spark:
         run_job(spark, job, faulty.Accident(getattr(faulty, accident), ".parquet", noted))
 
 
