@@ -19,6 +19,7 @@ from urllib3 import HTTPResponse
 
 from ddb_assets.aws import clients, pauses
 from ddb_assets.aws.errors import _CODES, only_aws_answers
+from ddb_assets.aws.retries import ATTEMPTS
 from ddb_assets.cli import main
 from ddb_assets.imports.bulk_put import writer
 from ddb_assets.imports.tables import new_table
@@ -28,13 +29,20 @@ from ddb_assets.sandbox.server import Sandbox
 LOST = "no connection"
 PASSES = (*_CODES["throttled"], *_CODES["failing"], "UnknownToUs", LOST)
 """What passes by itself. An error with a code that we do not know and the status 500 does too."""
+MOMENTS = (PASSES[: ATTEMPTS - 1], PASSES[ATTEMPTS - 1 :])
+"""So many at once that the last attempt of a call succeeds."""
+assert all(len(codes) < ATTEMPTS for codes in MOMENTS)
+moment = pytest.mark.parametrize("codes", MOMENTS, ids=lambda codes: codes[0])
 
 
 class Busy:
-    """The first request of every kind is answered with this error, or with none; with `ever`, every request of that kind."""
+    """The first requests of every kind are answered with these errors, or with none, one after the other.
 
-    def __init__(self, code: str, ever: str = "") -> None:
-        self._code, self._ever = code, ever
+    With `ever`, every request of that kind is answered with the only error.
+    """
+
+    def __init__(self, *codes: str, ever: str = "") -> None:
+        self._codes, self._ever = codes, ever
         self._lock = threading.Lock()
         self.requests: Counter[str] = Counter()
 
@@ -43,15 +51,18 @@ class Busy:
         with self._lock:
             self.requests[event_name] += 1
             count = self.requests[event_name]
-        if not (event_name.endswith(f".{self._ever}") if self._ever else count == 1):
+        if self._ever:
+            count = 1 if event_name.endswith(f".{self._ever}") else len(self._codes) + 1
+        if count > len(self._codes):
             return None
-        if self._code == LOST:
+        code = self._codes[count - 1]
+        if code == LOST:
             raise EndpointConnectionError(endpoint_url=request.url)
-        own = self._code in {*_CODES["failing"], "UnknownToUs"} and not self._code.endswith("ConflictException")
-        said = {"__type": f"com.amazonaws.dynamodb.v20120810#{self._code}", "message": "a moment"}
+        own = code in {*_CODES["failing"], "UnknownToUs"} and not code.endswith("ConflictException")
+        said = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "a moment"}
         body = json.dumps(said).encode()
         if ".s3." in event_name:
-            body = f"<Error><Code>{self._code}</Code><Message>a moment</Message></Error>".encode()
+            body = f"<Error><Code>{code}</Code><Message>a moment</Message></Error>".encode()
         headers = HTTPHeaders()
         headers["x-amzn-RequestId"] = headers["x-amz-request-id"] = "R"
         status = 503 if ".s3." in event_name else 500 if own else 400
@@ -112,13 +123,13 @@ def called(busy: Busy) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", PASSES)
+@moment
 def test_an_import_does_not_end_by_a_moments_fault(
-    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...]
 ) -> None:
     for source in ("s3://lake/rows/", "s3://lake/rows/a.jsonl"):
         name = table(account, "extra")
-        busy = Busy(code)
+        busy = Busy(*codes)
         done = met(monkeypatch, busy, "import", source, "--table", name, "--verify", "all", "--report-extra", "--json")
         assert done.exit_code == 0, done.output
         report = json.loads(done.stdout)
@@ -129,7 +140,7 @@ def test_an_import_does_not_end_by_a_moments_fault(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", PASSES)
+@moment
 @pytest.mark.parametrize(
     ("method", "calls"),
     [
@@ -138,9 +149,9 @@ def test_an_import_does_not_end_by_a_moments_fault(
     ],
 )
 def test_a_new_table_is_made_in_spite_of_a_moments_fault(
-    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str, method: str, calls: set[str]
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...], method: str, calls: set[str]
 ) -> None:
-    name, busy = f"N-{uuid.uuid4().hex[:8]}", Busy(code)
+    name, busy = f"N-{uuid.uuid4().hex[:8]}", Busy(*codes)
     words = ["import", "s3://lake/rows/", "--table", name, "--new-table", "id:S", "--method", method]
     if method == "import-table":
         words += ["--staging", "s3://lake/staging"]
@@ -151,11 +162,11 @@ def test_a_new_table_is_made_in_spite_of_a_moments_fault(
     assert called(busy) >= {"DescribeTable", *calls}
 
 
-@pytest.mark.parametrize("code", PASSES)
+@moment
 def test_a_bulk_put_does_not_end_by_a_moments_fault(
-    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...]
 ) -> None:
-    name, busy = table(account), Busy(code)
+    name, busy = table(account), Busy(*codes)
     words = ["import", "s3://lake/rows/", "--table", name, "--method", "bulk-put", "--staging", "s3://lake/staging"]
     done = met(monkeypatch, busy, *words, "--verify", "all")
     assert done.exit_code == 0, done.output
@@ -165,10 +176,12 @@ def test_a_bulk_put_does_not_end_by_a_moments_fault(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", PASSES)
-def test_a_copy_does_not_end_by_a_moments_fault(account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+@moment
+def test_a_copy_does_not_end_by_a_moments_fault(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...]
+) -> None:
     source, destination = table(account, "a", "b"), table(account, "over")
-    busy = Busy(code)
+    busy = Busy(*codes)
     done = met(monkeypatch, busy, "copy", source, destination, "--clean=extra", "--yes", "--verify", "all")
     assert done.exit_code == 0, done.output
     assert ids(account, destination) == ["a", "b"]
@@ -177,9 +190,9 @@ def test_a_copy_does_not_end_by_a_moments_fault(account: Sandbox, monkeypatch: p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", PASSES)
+@moment
 def test_a_restore_does_not_end_by_a_moments_fault(
-    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...]
 ) -> None:
     name = table(account, "a", "b")
     account.enable_recovery(name, datetime(2026, 1, 1, tzinfo=UTC))
@@ -187,7 +200,7 @@ def test_a_restore_does_not_end_by_a_moments_fault(
     then = from_micros(account.clock.micros()).replace(microsecond=0)
     account.clock.advance(timedelta(minutes=10))
     account.dynamodb().delete_item(TableName=name, Key={"id": {"S": "a"}})
-    busy = Busy(code)
+    busy = Busy(*codes)
     done = met(monkeypatch, busy, "copy", name, name, "--from-point-in-time", then.isoformat())
     assert done.exit_code == 0, done.output
     assert ids(account, name) == ["a", "b"]
@@ -217,7 +230,7 @@ def test_what_is_not_allowed_ends_it_at_once(
         "copy": ("copy", source, destination, "--workers", "1"),
         "restore": ("copy", source, destination, "--from-point-in-time", "2026-01-31T12:00:00Z"),
     }[command]
-    busy = Busy("AccessDenied" if operation == "GetObject" else "AccessDeniedException", operation)
+    busy = Busy("AccessDenied" if operation == "GetObject" else "AccessDeniedException", ever=operation)
     done = met(monkeypatch, busy, *words)
     assert done.exit_code == 1
     assert "AccessDenied" in done.output or "IAM" in done.output

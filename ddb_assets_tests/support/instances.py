@@ -15,11 +15,9 @@ from sqlalchemy.pool import SingletonThreadPool
 def in_memory() -> Iterator[dg.DagsterInstance]:
     """An instance that ends with the block. Dagster's own opens a database connection for each of its queries.
 
-    It also reads all of Dagster's migrations to note the newest one, which nobody asks for.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for module in (event_log.in_memory, runs.in_memory):
-            patch.setattr(module, "stamp_alembic_rev", lambda *_: None)
+        without_migrations(patch)
         made = dg.DagsterInstance.ephemeral()
     with made as instance:
         storages: tuple[Any, ...] = (instance.event_log_storage, instance.run_storage)
@@ -30,3 +28,9 @@ def in_memory() -> Iterator[dg.DagsterInstance]:
         yield instance
         for engine in engines:
             engine.dispose()
+
+
+def without_migrations(patch: pytest.MonkeyPatch) -> None:
+    """Instances in memory do not read all of Dagster's migrations to note the newest one, which nobody asks for."""
+    for module in (event_log.in_memory, runs.in_memory):
+        patch.setattr(module, "stamp_alembic_rev", lambda *_: None)
