@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -69,6 +70,14 @@ class Machine:
         service = services()[name]
         _, *command = service["healthcheck"]["test"]
         return subprocess.run(self._here(command), env=self._environment(service), cwd=self.work, check=False)
+
+    @contextmanager
+    def variables(self, name: str) -> Iterator[None]:
+        """This process has the environment of a service until the block ends."""
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in self._environment(services()[name]).items():
+                patch.setenv(variable, value)
+            yield
 
     def _here(self, command: list[str]) -> list[str]:
         """The command with the addresses and paths of this machine, instead of those in the container."""

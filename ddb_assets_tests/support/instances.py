@@ -13,9 +13,7 @@ from sqlalchemy.pool import SingletonThreadPool
 
 @contextmanager
 def in_memory() -> Iterator[dg.DagsterInstance]:
-    """An instance that ends with the block. Dagster's own opens a database connection for each of its queries.
-
-    """
+    """An instance that ends with the block. Dagster's own opens a database connection for each of its queries."""
     with pytest.MonkeyPatch.context() as patch:
         without_migrations(patch)
         made = dg.DagsterInstance.ephemeral()
