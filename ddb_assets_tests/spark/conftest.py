@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Java's processes of the tests live for seconds: compiling thoroughly costs more than it brings."""
-SPECULATES = {
+TRIES_AGAIN = {
     "spark.speculation": "true",
     "spark.speculation.interval": "100ms",
     "spark.speculation.quantile": "0.3",
     "spark.speculation.minTaskRuntime": "2s",
+    "spark.task.maxFailures": "2",
 }
-"""A task that takes much longer than others is started a second time, on the other worker."""
+"""A task that fails is tried once more. One that takes much longer than others is started again, on the other worker."""
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3: "S3Client") -> Iterator[
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    twice = {"spark.task.maxFailures": "2"}
     conf = {f"spark.executorEnv.{name}": value for name, value in aws.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
-        with cluster(tmp_path_factory.mktemp("cluster"), **SPECULATES, **twice, **conf) as context:
+        with cluster(tmp_path_factory.mktemp("cluster"), conf=TRIES_AGAIN | conf) as context:
             yield context

@@ -6,7 +6,7 @@ Spark needs Java. Where there is none, tests are skipped and say so.
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,12 @@ def needs_java() -> None:
 
 
 @contextmanager
-def cluster(folder: Path, workers: int = 2, **conf: str) -> Iterator[Any]:
+def cluster(folder: Path, workers: int = 2, conf: Mapping[str, str] | None = None) -> Iterator[Any]:
     """The SparkContext of an application with a core on each of the workers, which keep what they write in a folder.
 
     Other processes reach the cluster by the context's `master`. It ends with the block.
     """
-    with _gateway(conf | {"spark.cores.max": str(workers)}) as (gateway, options):
+    with _gateway({**(conf or {}), "spark.cores.max": str(workers)}) as (gateway, options):
         deploy = gateway.jvm.org.apache.spark.deploy
         plain = gateway.jvm.org.apache.spark.SparkConf(False)
         master = deploy.master.Master.startRpcEnvAndEndpoint("127.0.0.1", 0, 0, plain)._1().address().toSparkURL()
@@ -76,7 +76,8 @@ def _gateway(conf: dict[str, str]) -> Iterator[tuple[Any, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment().items():
             patch.setenv(name, value)
-        gateway = launch_gateway(options)
+        launched: Any = launch_gateway  # which has no types
+        gateway = launched(options)
         try:
             yield gateway, options
         finally:
