@@ -33,7 +33,7 @@ class Standing:
 
 
 def tables(server: Server, relations: Collection[str], prefix: str = ROWS) -> dict[str, RowsTable]:
-    """The tables of rows of these relations, or those of the tail (`TAIL`); only of those that have one."""
+    """The tables of rows of these relations, or their tables with another prefix; only of those that have one."""
     if not relations:
         return {}
     wanted = ", ".join(literal(prefix + name) for name in relations)

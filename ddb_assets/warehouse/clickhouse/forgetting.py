@@ -7,16 +7,27 @@ what is left after a crash is found again.
 
 from collections.abc import Callable
 
-from ddb_assets.warehouse.bookkeeping import live_name
+from ddb_assets.warehouse.bookkeeping import history_name, live_name
 from ddb_assets.warehouse.clickhouse import ledger, streams
 from ddb_assets.warehouse.clickhouse.catalog import MARK, named, stages, standing, tables, tails
 from ddb_assets.warehouse.clickhouse.fence import ANY_SIZE, Fence
 from ddb_assets.warehouse.clickhouse.known import filled
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, STREAM, TAIL, literal, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import (
+    EXPORTS,
+    LEDGER,
+    ROWS,
+    STAGE,
+    STREAM,
+    TAIL,
+    VERSIONS,
+    literal,
+    quoted,
+    table,
+)
 from ddb_assets.warehouse.clickhouse.streams import NONE
-from ddb_assets.warehouse.clickhouse.tables import LIVE
+from ddb_assets.warehouse.clickhouse.tables import LIVE, OF_HISTORY
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.results import Holdings
 
@@ -34,8 +45,12 @@ def holdings(server: Server, root: str) -> Holdings:
     counted = {name: int(server.value(f"SELECT count() FROM {place} FINAL")) for name, place in own.items()}
     beside = [*tails(server, root), *([STREAM + root] if standing(server, STREAM + root) else [])]
     counted |= {name: int(server.value(f"SELECT count() FROM {_place(name)}")) for name in beside}
+    kept = [EXPORTS + root] if standing(server, EXPORTS + root) else []  # without it, versions do not count
+    kept += [VERSIONS + name for name in tables(server, relations, VERSIONS)]
+    counted |= {name: int(server.value(f"SELECT count() FROM {_place(name)} FINAL")) for name in kept}
     counted[LEDGER + root] = int(server.value(f"SELECT count() FROM {table(LEDGER, root)}"))
-    lives = [name for name in map(live_name, relations) if _is_live(server, name)]
+    more = [name for name in map(live_name, relations) if _is_of(server, name, LIVE)]
+    more += [name for name in map(history_name, relations) if _is_of(server, name, OF_HISTORY)]
     views = []
     for name in relations:
         found = standing(server, name)
@@ -44,7 +59,7 @@ def holdings(server: Server, root: str) -> Holdings:
                 f"{name} is something that no load has created ({found.engine}): rename it, or drop it yourself"
             )
         views += [name] if found else []
-    return Holdings(tables=counted, views=(*lives, *views))
+    return Holdings(tables=counted, views=(*more, *views))
 
 
 def forget(server: Server, root: str, expected: Holdings, patience: float, before: Callable[[], None]) -> None:
@@ -64,18 +79,18 @@ def forget(server: Server, root: str, expected: Holdings, patience: float, befor
             server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         fence = Fence(server, lock)
         for name in expected.tables:  # the ledger comes last
-            _drop(server, fence, root, _place(name), is_ledger=name.startswith((LEDGER, STREAM)))
+            _drop(server, fence, root, _place(name), is_ledger=not name.startswith((ROWS, TAIL)))
 
 
 def _place(name: str) -> str:
-    prefix = next(one for one in (ROWS, TAIL, STREAM, LEDGER) if name.startswith(one))
+    prefix = next(one for one in (ROWS, TAIL, STREAM, VERSIONS, EXPORTS, LEDGER) if name.startswith(one))
     return table(prefix, name.removeprefix(prefix))
 
 
-def _is_live(server: Server, name: str) -> bool:
-    """Whether it is a view of a table and its tail, and not a table of this name."""
+def _is_of(server: Server, name: str, mark: str) -> bool:
+    """Whether it is a view whose comment begins like this, and not a table of this name."""
     found = standing(server, name)
-    return found is not None and found.comment.startswith(LIVE)
+    return found is not None and found.comment.startswith(mark)
 
 
 def _drop(server: Server, fence: Fence, root: str, place: str, *, is_ledger: bool) -> None:

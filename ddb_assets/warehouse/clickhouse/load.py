@@ -23,7 +23,7 @@ from typing import cast
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
-from ddb_assets.warehouse.clickhouse import catalog, ledger, of_streams
+from ddb_assets.warehouse.clickhouse import catalog, history_state, history_views, ledger, of_streams, versions
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.known import history
@@ -35,6 +35,7 @@ from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quote
 from ddb_assets.warehouse.clickhouse.staging import Staged, drop_stale, keep_newer, stage
 from ddb_assets.warehouse.clickhouse.streams import Streams
 from ddb_assets.warehouse.clickhouse.tables import prepare
+from ddb_assets.warehouse.clickhouse.version_staging import Kept, newly_hidden, stage_versions
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
@@ -76,10 +77,7 @@ def refused(report: Report, options: LoadOptions) -> None:
             "tables that people query are views already: take it out"
         )
     if options.history is not None:
-        raise LoadError(
-            f"the contract of {name} has `history`, which is kept in DuckDB and Redshift only: take it out; `lake: iceberg` "
-            "keeps every version in a table of changes"
-        )
+        versions.check(report)
     if options.soft_delete:
         raise LoadError(
             f"the contract of {name} has `soft_delete`, and loads into ClickHouse do not keep the rows of deleted items: take "
@@ -122,15 +120,26 @@ def _locked(
         there = catalog.tables(server, relations)
         if not how.restart:
             check_present(report, known, there, chain)
+        exports = history_state.read(server, report.root.name)
+        # guard: ClickHouse: an export that the history lacks
+        again = how.force or history_state.lacks(exports, report, how)
         # guard: ClickHouse: an export is applied once
-        if not moved and known.applied is not None and known.digest == report.digest and not how.force:
+        if not moved and known.applied is not None and known.digest == report.digest and not again:
             return replace(known.applied, table_rows=_counted(server, report))
         check_owned(server, report, known, there)
         load_id = secrets.token_hex(8)
         try:
-            targets = prepare(server, Fence(server, lock), report, there)
+            fence = Fence(server, lock)
+            views = history_views.free(server, report) if how.history is not None else {}
+            targets = prepare(server, fence, report, there)
+            made = versions.prepare(server, fence, report, targets, relations, exports, how)
+            history_views.show(fence, views, made, report)
             staged = stage(server, storage, report, targets, load_id)
-            entry = _decided(server, report, how, known, staged, load_id, hidden, said, streamed)
+            hides = newly_hidden(report, said.done[-1].hidden if said.done else {})
+            kept = stage_versions(
+                server, storage, report, made, staged, exports, how, load_id, known.sequence + 1, hides
+            )
+            entry = _decided(server, report, how, known, staged, load_id, hidden, said, streamed, kept)
             entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))
             how.before_commit()
             lock.check()
@@ -142,12 +151,14 @@ def _locked(
         finished, settled = finish(server, entry)
         if streamed:
             of_streams.forget_older(server, said, finished)
+        seen = None if how.history is None else history_state.seen(server, report, targets[0].keys)
     done = finished.row
     return replace(
         done.result,
         applied=True,
         table_rows=done.table_rows,
         seconds=time.monotonic() - started,
+        history=seen,
         **vars(settled),
     )
 
@@ -162,6 +173,7 @@ def _decided(
     hidden: Mapping[str, str],
     said: Ledger,
     streamed: Streams | None,
+    versioned: Kept | None,
 ) -> Entry:
     """Leaves in staging what becomes valid, and returns the entry of the ledger."""
     root, *children = staged
@@ -186,6 +198,7 @@ def _decided(
         lists=tuple(sorted(there)),
         upserted=upserted,
         streams=streamed.text() if streamed else "",
+        kept=versioned,
     )
     result = LoadResult(
         applied=True,

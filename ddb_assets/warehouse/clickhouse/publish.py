@@ -3,7 +3,7 @@
 The load has been decided by then: the ledger has its `begun` row with this plan. Whoever finds a plan that is not done, as its
 process has died, does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
 
-    rows of lists ─► the root's rows: from here on all is seen ─► outdated rows of lists go ─► positions ─► ledger row `done`
+    rows of lists, versions ─► the root's rows: from here on all is seen ─► outdated rows go ─► positions ─► ledger row `done`
 
 Rows of lists are not seen before their items are. The root's rows arrive in one commit, as one handing over of parts: added to
 those that are there after a window, in place of them after a full export, which has every row.
@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from ddb_assets.warehouse.clickhouse import ledger
+from ddb_assets.flatten.schema import VERSION
+from ddb_assets.warehouse.clickhouse import history_publish, ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settling import settle
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
+from ddb_assets.warehouse.clickhouse.version_staging import Kept
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.sql.settling import Settled
 
@@ -31,7 +33,8 @@ class Plan:
 
     `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
     tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the row that the table of
-    positions gets with a load of a stream's records (`streams.py`).
+    positions gets with a load of a stream's records (`streams.py`). `kept` is what is left to do for the history, if the load
+    changes any.
     """
 
     load: int
@@ -41,6 +44,7 @@ class Plan:
     lists: tuple[str, ...]
     upserted: int
     streams: str = ""
+    kept: Kept | None = None
 
     def text(self) -> str:
         """As the ledger keeps it."""
@@ -50,7 +54,8 @@ class Plan:
     def parse(cls, text: str) -> Self:
         """From what the ledger keeps."""
         found = json.loads(text)
-        return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"])})
+        kept = Kept(**found["kept"]) if found.get("kept") else None
+        return cls(**found | {"keys": tuple(found["keys"]), "lists": tuple(found["lists"]), "kept": kept})
 
 
 def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
@@ -69,6 +74,8 @@ def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
         )
     for name, stage in children:
         _attach(server, name, stage)
+    if plan.kept:
+        history_publish.hand_over(server, root, plan.kept, plan.load)
     if plan.replaces:
         _replace(server, root, staged)
         for name, stage in children:
@@ -83,6 +90,8 @@ def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
             f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
             "changed by something that is no load; start the table over"
         )
+    if plan.kept:
+        history_publish.clean(server, root, plan.kept, plan.load, plan.keys, VERSION)
     settled = settle(server, pending, plan.streams, plan.stages)
     counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
     entry = ledger.done(pending, counted, datetime.now(UTC))

@@ -74,7 +74,7 @@ def insert(server: Server, storage: Storage, staged: Staged, place: str, load: i
     """Inserts all parts of a relation into the table `place`, of which `staged` shows these rows only."""
     target, relation = staged.target, staged.target.relation
     columns = [column for column in relation.columns if column.is_stored]
-    select = [_value(column, target) for column in columns]
+    select = [value(column, target) for column in columns]
     into, select = [column.name for column in columns] + [LOAD], [*select, str(load)]
     if not relation.path:
         flags = [quoted(column.name) for column in relation.columns if column.role == "deleted"]
@@ -91,7 +91,8 @@ def insert(server: Server, storage: Storage, staged: Staged, place: str, load: i
         before = there
 
 
-def _value(column: Column, target: Target) -> str:
+def value(column: Column, target: Target) -> str:
+    """The value of a column in a part, of the type that the target's column has."""
     needed = column.role in {"key", "index", "version"}
     kind = target.types[column.name]
     if column.empty and not needed:
@@ -103,7 +104,7 @@ def check_rows(server: Server, staged: Staged) -> None:
     """Raises LoadError when staged rows have other values than were written, or a key occurs twice."""
     target, relation = staged.target, staged.target.relation
     # guard: ClickHouse: staged = written values
-    _check_values(server, staged)
+    check_values(server, staged)
     keys = names([column.name for column in relation.identity])
     same = f"SELECT {keys} FROM {staged.table} GROUP BY {keys} HAVING count() > 1 LIMIT 1"
     twice = server.fetch(f"{same} SETTINGS optimize_aggregation_in_order = 1") if keys else []
@@ -115,7 +116,8 @@ def check_rows(server: Server, staged: Staged) -> None:
         )
 
 
-def _check_values(server: Server, staged: Staged) -> None:
+def check_values(server: Server, staged: Staged) -> None:
+    """Raises LoadError if staged values are not those that were written, by their measures."""
     relation, types = staged.target.relation, staged.target.types
     if not relation.measures:
         return

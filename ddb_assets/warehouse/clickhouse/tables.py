@@ -25,6 +25,8 @@ from ddb_assets.warehouse.sql.evolution import empty, wanted
 
 LIVE = "ddb_assets, with its stream: "
 """How the comments of our views begin that show table and tail as one."""
+OF_HISTORY = f"{MARK}history_of_"
+"""How those of the views of histories begin (`history_views.py`)."""
 _NEEDED = frozenset({"key", "index", "version"})
 _SIZED = "COMMENT COLUMN"
 """How a column becomes wider whose type in ClickHouse stays the same."""
@@ -73,7 +75,7 @@ def prepare(server: Server, fence: Fence, report: Report, there: Mapping[str, Ro
         if have is None:
             have = RowsTable({n: storable(k) for n, k in wanted(relation).items()}, frozenset())
         else:
-            have = _evolved(server, fence, relation, have, comment)
+            have = evolved(server, fence, ROWS, relation, have, wanted(relation), comment, empty(relation))
         targets.append(Target(relation, have.types, keys))
     for target in targets:
         _show(fence, target, targets[0], report, shown[target.relation.name])
@@ -122,14 +124,24 @@ def _is_created_again(server: Server, relation: Relation, have: RowsTable) -> bo
     return True
 
 
-def _evolved(server: Server, fence: Fence, relation: Relation, have: RowsTable, comment: str) -> RowsTable:
-    types = dict(have.types)
-    provisional, changes = empty(relation), []
-    for name, kind in wanted(relation).items():
+def evolved(
+    server: Server,
+    fence: Fence,
+    prefix: str,
+    relation: Relation,
+    have: RowsTable,
+    columns: Mapping[str, SqlType],
+    comment: str,
+    provisional: frozenset[str] = frozenset(),
+) -> RowsTable:
+    """Adds columns to a table of the relation, and widens others; `provisional` ones accept any type that is there."""
+    types, place = dict(have.types), table(prefix, relation.name)
+    changes = []
+    for name, kind in columns.items():
         if name in have.foreign:
             raise LoadError(
-                f"column {name!r} of {ROWS}{relation.name} has no type of ours as its comment, so somebody else has added it: "
-                "rename it, or give the attribute another column name in the table's contract"
+                f"column {name!r} of {prefix}{relation.name} has no type of ours as its comment, so somebody else has added "
+                "it: rename it, or give the attribute another column name in the table's contract"
             )
         present = types.get(name)
         if present is None:
@@ -140,12 +152,12 @@ def _evolved(server: Server, fence: Fence, relation: Relation, have: RowsTable, 
             continue
         joined = join(present, kind)
         if joined is None:
-            _check_lossless(server, relation, name, present, kind)
+            _check_lossless(server, place, relation.name, name, present, kind)
             joined = kind
         if storable(joined) != present:
             types[name] = storable(joined)
             changes.append(_widening(relation, name, present, types[name], is_key=name in have.sorted_by))
-    _change(server, fence, relation, changes, comment)
+    _change(server, fence, place, changes, comment)
     return RowsTable(types, have.sorted_by, have.foreign)
 
 
@@ -161,9 +173,8 @@ def _widening(relation: Relation, name: str, present: SqlType, to: SqlType, *, i
     return f"MODIFY COLUMN {column(name, to, nullable=True)}"
 
 
-def _change(server: Server, fence: Fence, relation: Relation, changes: Sequence[str], comment: str) -> None:
+def _change(server: Server, fence: Fence, place: str, changes: Sequence[str], comment: str) -> None:
     """Changes the columns of a table, in a copy that shares its files and then takes its place."""
-    place = table(ROWS, relation.name)
     if all(change.startswith(_SIZED) for change in changes):  # a comment that comes too late does no harm
         for change in changes:
             server.execute(f"ALTER TABLE {place} {change}")
@@ -180,11 +191,11 @@ def _change(server: Server, fence: Fence, relation: Relation, changes: Sequence[
     )
 
 
-def _check_lossless(server: Server, relation: Relation, name: str, present: SqlType, kind: SqlType) -> None:
+def _check_lossless(server: Server, place: str, relation: str, name: str, present: SqlType, kind: SqlType) -> None:
     # guard: ClickHouse: values are not lost with a type
-    if server.value(f"SELECT count({quoted(name)}) FROM {table(ROWS, relation.name)}"):
+    if server.value(f"SELECT count({quoted(name)}) FROM {place}"):
         raise LoadError(
-            f"column {name!r} of {relation.name} is {present}, the export has {kind}, no type holds the values of both: give "
+            f"column {name!r} of {relation} is {present}, the export has {kind}, no type holds the values of both: give "
             "the attribute another column name or its previous type in the table's contract; or drop the table with "
             "`ddb-assets forget` and load a full export"
         )
@@ -193,7 +204,7 @@ def _check_lossless(server: Server, relation: Relation, name: str, present: SqlT
 def _view(server: Server, name: str) -> Standing | None:
     found = catalog.standing(server, name)
     # guard: ClickHouse: a name of somebody else
-    if found and not found.comment.startswith(MARK):
+    if found and (not found.comment.startswith(MARK) or found.comment.startswith(OF_HISTORY)):
         raise LoadError(
             f"{name} must be the view of a table's rows, but there is something of that name that no load has created "
             f"({found.engine}): give the DynamoDB table another name in its contract, or rename what is there"

@@ -1,4 +1,4 @@
-"""The warehouse in a database of ClickHouse: loads of exports and streams as in any other, and no history or soft delete."""
+"""The warehouse in a database of ClickHouse: loads of exports and streams as in any other, and no soft delete."""
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,7 +10,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.clickhouse import catalog, ledger, of_streams, positions
+from ddb_assets.warehouse.clickhouse import catalog, history_state, ledger, of_streams, positions
 from ddb_assets.warehouse.clickhouse.forgetting import forget, holdings
 from ddb_assets.warehouse.clickhouse.inspection import differing, inspect
 from ddb_assets.warehouse.clickhouse.load import load
@@ -83,9 +83,9 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
         rows = every[-1].table_rows
         return Recorded(loads, differing(self.server, rows), rows)
 
-    def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:  # noqa: ARG002 -- see the protocol
-        """No table has a history here."""
-        return ()
+    def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:
+        """Reads the table of the history's exports."""
+        return history_state.spans(self.server, root)
 
     def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
         """The columns of the tables of rows, as the views show them."""

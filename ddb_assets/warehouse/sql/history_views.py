@@ -62,7 +62,7 @@ def _wanted(versions: Versions, tables: Tables, options: WarehouseOptions) -> It
 
 
 def _view(name: TableName, table: TableName, own: Mapping[str, SqlType], keys: list[str], periods: Queries) -> View:
-    shown = {column: _free(column, own) for column in own if column != VERSION}
+    shown = {column: shown_as(column, own) for column in own if column != VERSION}
     same = " AND ".join(f"{table.column(key)} = periods.{quoted(key)}" for key in (*keys, VERSION, BEGUN, ENDED))
     columns = ", ".join(f"{table.column(column)} AS {quoted(as_)}" for column, as_ in shown.items())
     query = f"{with_(periods)} SELECT {columns}, {_period()} FROM {table} INNER JOIN periods ON {same}"
@@ -89,7 +89,7 @@ def _period() -> str:
     return ", ".join(f"CAST({found[name]} AS {kind}) AS {quoted(name)}" for name, kind in PERIOD.items())
 
 
-def _free(column: str, own: Mapping[str, SqlType]) -> str:
+def shown_as(column: str, own: Mapping[str, SqlType]) -> str:
     """The name of an item's column in the view: with `_` at its end if the view needs the name for itself."""
     name = column
     while name in PERIOD or (name != column and name in own):

@@ -53,6 +53,9 @@ class ClickHouseSubject:
             case ["DROP", "TABLE", name]:
                 for one in (name, f"{ROWS}{name}"):
                     server.execute(f"DROP TABLE {quoted(one)} SYNC")
+            case ["UPDATE", name, "SET", *changes]:
+                update = f"ALTER TABLE {quoted(f'{ROWS}{name}')} UPDATE {' '.join(changes)}"
+                server.execute(f"{update} SETTINGS mutations_sync = 2")
             case ["CREATE", "TABLE", *_]:
                 server.execute(f"{sql} ENGINE = MergeTree ORDER BY tuple()")
             case _:
