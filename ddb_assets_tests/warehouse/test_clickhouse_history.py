@@ -1,5 +1,6 @@
 """Histories in ClickHouse: the same versions as in DuckDB, of the same load as the table, whoever dies and whoever reads."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -224,8 +225,11 @@ def test_a_history_that_is_switched_on_later_asks_for_the_exports_again(
     assert [clickhouse.load(export, KEPT).applied for export in (full, window, window)] == [True, True, False]
     assert clickhouse.remembered("orders") == ((at(10), at(10)), (at(10), at(20)))
     assert read(clickhouse) == items(orders, 20)
+    orders.put(14, "a", "otherwise", "w")
+    clickhouse.load(orders.window(10, 20, digest="d2"), KEPT)
     before = history(clickhouse)
     assert at_time(before, 1 << 60) == items(orders, 20)
+    assert [version[4].note for version in before["a"]] == ["first a", "otherwise"]
     orders.put(21, "a", "not kept")
     clickhouse.load(orders.window(20, 30))
     assert history(clickhouse) == before
@@ -318,6 +322,30 @@ def test_staged_versions_that_are_gone_are_said(
         clickhouse.load(window, KEPT)
     clickhouse.load(orders.full(20), again_with(KEPT, restart=True))
     assert at_time(history(clickhouse), 1 << 60) == items(orders, 20)
+
+
+def test_what_could_not_be_read_has_not_ended(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
+    story(orders)
+    clickhouse.load(orders.full(10), KEPT)
+    full = orders.full(20, unread=("a",), old_images=False).model_copy(update={"without_row": 1})
+    assert clickhouse.load(full, again_with(KEPT, max_quarantined=1)).history is not None
+    found = history(clickhouse)
+    assert [version[:2] for version in found["a"]] == [(10, None)]
+    assert [version[:2] for version in found["b"]] == [(10, 20)]
+
+
+def test_versions_are_counted(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
+    story(orders)
+
+    def lose(text: str) -> None:
+        if found := re.match(r"INSERT INTO (`_ddb_stage__\w+_v1`)", text):
+            other.server.execute(f"DELETE FROM {found[1]} WHERE `order_id` = 'a'")
+
+    with again(clickhouse) as other:
+        watched(clickhouse, lose)
+        with pytest.raises(LoadError, match="6 rows of 'orders__lines' were to be staged as versions, 4 are there"):
+            clickhouse.load(orders.full(10), KEPT)
+    assert clickhouse.remembered("orders") == ()
 
 
 def test_all_of_a_history_is_held_and_forgotten(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
