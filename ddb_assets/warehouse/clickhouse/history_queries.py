@@ -1,7 +1,8 @@
 """The queries of a history: `sql/timeline.py` finds versions, from what the tables in ClickHouse say of exports and rows.
 
 An export counts from the moment at which the table itself shows its load: when the ledger says that the load is done, or,
-for one that was decided and is not done, when the root has rows of it. So the table and its history change in one step.
+for one that was decided and is not done, when the root has rows of it. So the table and its history change in one step. A
+load that changes no row of the root counts as soon as it is listed.
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
@@ -36,7 +37,7 @@ def exports(root: str, finishing: int | None = None) -> Queries:
     )
     also = "" if finishing is None else f" OR load = {finishing}"
     # guard: ClickHouse: a history and its table change in one step
-    visible = f"SELECT * FROM {place} WHERE load_id IN (SELECT load_id FROM done) OR load IN ({shown}){also}"
+    visible = f"SELECT * FROM {place} WHERE load_id IN (SELECT load_id FROM done) OR load IN ({shown}) OR alone{also}"
     begun = "SELECT *, max(if(restarts, sequence, 0)) OVER () AS begun FROM visible"
     # guard: ClickHouse: a history starts over with its table
     seen = "SELECT * FROM since WHERE sequence >= begun"

@@ -35,7 +35,7 @@ from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quote
 from ddb_assets.warehouse.clickhouse.staging import Staged, drop_stale, keep_newer, stage
 from ddb_assets.warehouse.clickhouse.streams import Streams
 from ddb_assets.warehouse.clickhouse.tables import prepare
-from ddb_assets.warehouse.clickhouse.version_staging import Kept, newly_hidden, stage_versions
+from ddb_assets.warehouse.clickhouse.version_staging import Kept, newly_hidden, stage_versions, stand_alone
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
@@ -183,6 +183,8 @@ def _decided(
     upserted, deleted = server.numbers(
         f"SELECT countIf({quoted(GONE)} = 0), countIf({quoted(GONE)} = 1) FROM {root.table}"
     )
+    if not (upserted or deleted):
+        stand_alone(server, versioned)
     rows = {report.root.name: upserted}
     rows |= {c.target.relation.name: int(server.value(f"SELECT count() FROM {c.table}")) for c in children}
     replaces = how.restart or (report.is_full and start(report) >= (stale_before or 0))

@@ -106,6 +106,15 @@ def stage_versions(
     return Kept(sequence, stages, listed, relations, horizon, hidden)
 
 
+def stand_alone(server: Server, kept: Kept | None) -> None:
+    """Notes that the load changes no row of the root."""
+    if kept and kept.exports:
+        # guard: ClickHouse: a load that only the history shows
+        server.execute(
+            f"ALTER TABLE {table(STAGE, kept.exports)} UPDATE alone = true WHERE true SETTINGS mutations_sync = 2"
+        )
+
+
 def _said(report: Report, common: dict[str, str], *, adds: bool, horizon: int, restarts: bool) -> Iterator[str]:
     """The rows of the table of exports that a load adds."""
     if adds:

@@ -50,11 +50,13 @@ LISTED = {
     "rows": "Int64",
     "is_export": "Bool",
     "restarts": "Bool",
+    "alone": "Bool",
     "forgotten_us": "Int64",
 }
 """The columns of the table of exports. Both times of a full export are its own; `blind`: not all of its keys could be read.
 
-A row that is no export says from when on rows count (`restarts`: those of this load and of later ones), or what is forgotten.
+A load that is `alone` changes no row of the root, so it counts as soon as it is listed. A row that is no export says from when
+on rows count (`restarts`: those of this load and of later ones), or what is forgotten.
 """
 
 
