@@ -66,6 +66,15 @@ def _hide(server: Server, root: str, kept: Kept) -> None:
 
 def clean(server: Server, root: str, kept: Kept, load: int, keys: Sequence[str], version: str) -> None:
     """Deletes what no view shows any more; `keys` and `version` are the root's columns."""
+    if kept.replaces:
+        _forget_replaced(server, root, kept, load)
+    if kept.horizon and kept.relations:
+        _forget_unused(server, root, kept, load)
+        _forget_ended(server, root, kept, load, keys, version)
+
+
+def _forget_replaced(server: Server, root: str, kept: Kept, load: int) -> None:
+    """Deletes what an export said when it was loaded before, and what is from before a restart."""
     place = table(EXPORTS, root)
     current = f"{with_(history_queries.exports(root, load))} SELECT load FROM exports"
     outdated = f"SELECT load FROM {place} WHERE is_export AND load NOT IN ({current})"
@@ -74,9 +83,6 @@ def clean(server: Server, root: str, kept: Kept, load: int, keys: Sequence[str],
             for name in kept.relations:
                 _delete(server, table(VERSIONS, name), among([LOAD], gone))
             _delete(server, place, f"is_export AND load IN ({gone})")
-    if kept.horizon and kept.relations:
-        _forget_unused(server, root, kept, load)
-        _forget_ended(server, root, kept, load, keys, version)
 
 
 def _forget_unused(server: Server, root: str, kept: Kept, load: int) -> None:

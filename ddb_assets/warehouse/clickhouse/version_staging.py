@@ -37,7 +37,8 @@ class Kept:
 
     `stages` has the staging table of each relation that gets versions, `exports` is that of the exports, if there is one.
     `relations` are all that have a table of versions, the root first. `horizon` is the time before which what ended is
-    forgotten with this load, 0 if nothing is. `hides` has columns of which older rows lose their values.
+    forgotten with this load, 0 if nothing is. `replaces`: some exports do not count any more. `hides` has columns of which
+    older rows lose their values.
     """
 
     sequence: int
@@ -45,6 +46,7 @@ class Kept:
     exports: str
     relations: list[str]
     horizon: int
+    replaces: bool
     hides: dict[str, list[str]]
 
 
@@ -102,8 +104,9 @@ def stage_versions(
     hidden = {} if how.restart else {name: columns for name, columns in hides.items() if name in versions.there}
     if not (rows or hidden):
         return None
+    replaces = (start(report), end(report)) in known.digests or (how.restart and exports is not None)
     relations = [root, *sorted(versions.there.keys() - {root})] if root in versions.there else []
-    return Kept(sequence, stages, listed, relations, horizon, hidden)
+    return Kept(sequence, stages, listed, relations, horizon, replaces, hidden)
 
 
 def stand_alone(server: Server, kept: Kept | None) -> None:
