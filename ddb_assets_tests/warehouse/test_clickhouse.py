@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.durable import NewerFormatError
-from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Hidden, Relation, Report
 from ddb_assets.contract.table import Table, WarehouseOptions
@@ -487,7 +486,6 @@ def test_what_clickhouse_does_not_do_is_refused(clickhouse: ClickHouseWarehouse,
     export = source.full(10)
     for options, why in (
         (LoadOptions(soft_delete=True), "soft_delete"),
-        (LoadOptions(history=HistoryOptions()), "history"),
         (LoadOptions(tables=WarehouseOptions(views="people")), "schema for views"),
     ):
         with pytest.raises(LoadError, match=why):
