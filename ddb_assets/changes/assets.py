@@ -21,7 +21,8 @@ from ddb_assets.flatten.output import read_report
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
@@ -79,7 +80,7 @@ def changes_assets(table: Table) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(name=metadata.op_name(stage, table), specs=list(specs.values()), retry_policy=RETRIES)
+    @step(name=metadata.op_name(stage, table), specs=list(specs.values()))
     def changes(
         context: dg.AssetExecutionContext,
         config: InitialChangesConfig,

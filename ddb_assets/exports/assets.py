@@ -20,7 +20,8 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, FullExport, RequestError, TableExports, key_schema
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import EXPORTS_POOL
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
@@ -71,12 +72,11 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         facts=metadata.uri(lambda: LAKE.exports_uri(table)),
     )
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("full_export", table),
         specs=[spec],
         check_specs=[verified_spec(spec.key)],
         pool=EXPORTS_POOL,
-        retry_policy=RETRIES,
     )
     def full_export(
         context: dg.AssetExecutionContext, config: FullExportConfig, ddb_aws: AWSResource, ddb_lake: Lake

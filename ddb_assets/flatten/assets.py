@@ -23,8 +23,9 @@ from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.orchestration.s3_requests import counting
+from ddb_assets.orchestration.step import step
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -105,11 +106,10 @@ def full_parquet_assets(table: Table, flattening: Flattening = in_process) -> dg
         for path, name in named.items()
     }
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("full_parquet", table),
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
-        retry_policy=RETRIES,
     )
     def full_parquet(
         context: dg.AssetExecutionContext, config: FullParquetConfig, ddb_aws: AWSResource, ddb_lake: Lake

@@ -22,7 +22,8 @@ from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -62,12 +63,11 @@ def stream_assets(stream: FollowedStream, address: str) -> dg.AssetsDefinition:
     specs = [_spec(table, name, key, address) for table in stream.tables for name in relations(table).values()]
     filled = [metadata.key_of(table, "warehouse") for table in stream.tables if table.source == "stream"]
 
-    @dg.multi_asset(
+    @step(
         name=f"follow__{stream.name}",
         specs=[source, *specs],
         check_specs=[*check_specs(stream), *map(counted_spec, filled)],
         pool=stream.pool,
-        retry_policy=RETRIES,
     )
     def followed(
         context: dg.AssetExecutionContext,

@@ -13,7 +13,8 @@ from pydantic import Field
 from ddb_assets.contract.keep import deletes, keep_of
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
@@ -39,11 +40,10 @@ def retention_assets(tables: Sequence[Table]) -> list[dg.AssetsDefinition]:
     if not keys:
         return []
 
-    @dg.multi_asset(
+    @step(
         name="ddb_assets__retention",
         specs=[_spec(table) for table in keys.values()],
         can_subset=True,
-        retry_policy=RETRIES,
     )
     def retention(
         context: dg.AssetExecutionContext,

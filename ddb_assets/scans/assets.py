@@ -14,8 +14,9 @@ from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.orchestration.s3_requests import counting
+from ddb_assets.orchestration.step import step
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -49,11 +50,10 @@ def scan_asset(table: Table) -> dg.AssetsDefinition:
         facts=metadata.uri(lambda: LAKE.scans_uri(table)),
     )
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("scan", table),
         specs=[spec],
         check_specs=[verified_spec(spec.key)],
-        retry_policy=RETRIES,
     )
     def scan(
         context: dg.AssetExecutionContext, config: ScanConfig, ddb_aws: AWSResource, ddb_lake: Lake

@@ -13,7 +13,8 @@ from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -30,7 +31,7 @@ def status_assets(tables: Sequence[Table]) -> dg.AssetsDefinition:
     """The assets of these tables, with their checks."""
     keys = {metadata.key_of(table, "status"): table for table in tables}
 
-    @dg.multi_asset(
+    @step(
         name="ddb_assets__status",
         specs=[_spec(table) for table in tables],
         check_specs=[
@@ -40,7 +41,6 @@ def status_assets(tables: Sequence[Table]) -> dg.AssetsDefinition:
             for key in keys
         ],
         can_subset=True,
-        retry_policy=RETRIES,
     )
     def status(
         context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget

@@ -21,8 +21,9 @@ from ddb_assets.flatten.facts import upstream_folder
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.orchestration.s3_requests import counting
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -159,12 +160,11 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name(stage, table),
         specs=list(specs.values()),
         check_specs=check_specs(table, specs[()].key),
         pool=warehouse_pool(address),
-        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext,

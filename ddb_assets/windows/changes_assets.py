@@ -15,7 +15,8 @@ from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
@@ -52,12 +53,11 @@ def window_changes_assets(table: Table) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("changes", table),
         specs=list(specs.values()),
         partitions_def=window_partitions(table),
         backfill_policy=window_policy(),
-        retry_policy=RETRIES,
     )
     def changes(
         context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_iceberg: IcebergTarget, ddb_lake: Lake

@@ -12,7 +12,8 @@ from pydantic import Field
 from ddb_assets.contract.retain import boundary
 from ddb_assets.contract.table import Table
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
@@ -47,12 +48,11 @@ def cold_asset(table: Table, address: str) -> dg.AssetsDefinition:
         kinds=[warehouse_kind(address)],
     ).replace_attributes(automation_condition=EVERY_NIGHT)
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("cold", table),
         specs=[spec],
         check_specs=[there_spec(spec.key)],
         pool=warehouse_pool(address),
-        retry_policy=RETRIES,
     )
     def cold(
         context: dg.AssetExecutionContext,

@@ -25,7 +25,8 @@ from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.exports.trust import confirm
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import EXPORTS_POOL
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
@@ -69,14 +70,13 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     ).merge_attributes(deps=[metadata.key_of(table, "initial_load")])
     check = verified_spec(spec.key)
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("window_export", table),
         specs=[spec],
         check_specs=[check],
         partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=EXPORTS_POOL,
-        retry_policy=RETRIES,
     )
     def exports(
         context: dg.AssetExecutionContext,

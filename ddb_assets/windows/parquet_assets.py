@@ -16,8 +16,9 @@ from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
 from ddb_assets.orchestration.s3_requests import counting
+from ddb_assets.orchestration.step import step
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
@@ -54,13 +55,12 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     root = specs[()].key
     checks = [window_check(check, partitions) for check in check_specs(root)]
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("window_parquet", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
         backfill_policy=window_policy(),
-        retry_policy=RETRIES,
     )
     def parquet(context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_lake: Lake) -> Iterator[Event]:
         with explained_failure():

@@ -4,7 +4,7 @@ These are its tables of changes, those of its cold rows, and the tables of the w
 plotted by Dagster. What is deleted is only said, until the run's configuration asks for it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,8 @@ from ddb_assets.iceberg.properties import check_version
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.iceberg import IcebergTarget
 from ddb_assets.resources.lake import Lake
@@ -78,7 +79,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
         upstream=metadata.key_of(table, stage),
     )
 
-    @dg.multi_asset(name=metadata.op_name("upkeep", table), specs=[spec], retry_policy=RETRIES)
+    @step(name=metadata.op_name("upkeep", table), specs=[spec])
     def upkeep(
         context: dg.AssetExecutionContext,
         config: UpkeepConfig,
@@ -86,7 +87,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
         ddb_iceberg: IcebergTarget,
         ddb_lake: Lake,
         ddb_warehouse: WarehouseTarget,
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             done: list[Kept] = []
             superseded = None
@@ -106,7 +107,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
                 f"{one.name}: {one.written_again} files {'would be' if config.dry_run else 'were'} written again, "
                 f"{one.expired} snapshots expired, {one.orphans} orphan files deleted"
             )
-        return dg.MaterializeResult(asset_key=spec.key, metadata=_facts(done, config, superseded))
+        yield dg.MaterializeResult(asset_key=spec.key, metadata=_facts(done, config, superseded))
 
     return upkeep
 

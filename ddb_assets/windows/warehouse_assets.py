@@ -17,7 +17,8 @@ from ddb_assets.exports.facts import lag
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import explained_failure
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -67,14 +68,13 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     }
     checks = [window_check(check, partitions) for check in check_specs(table, specs[()].key)]
 
-    @dg.multi_asset(
+    @step(
         name=metadata.op_name("warehouse", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=warehouse_pool(address),
-        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext,
