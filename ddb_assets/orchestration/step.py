@@ -33,13 +33,13 @@ def step(
 ) -> Callable[[Compute], dg.AssetsDefinition]:
     """Makes a function the step of these assets and checks. The arguments mean what they mean for `dg.multi_asset`.
 
-    The function must annotate each argument: the annotation of `config` is its class.
+    The function must annotate each argument: the annotation of `config` is its class. A step without assets checks those of
+    other steps, and is not retried.
     """
     made = {spec.key: spec for spec in specs}
     outputs = {key.to_python_identifier(): key for key in made}
-    needed = {
-        _input_name(dep.asset_key): dep.asset_key for spec in specs for dep in spec.deps if dep.asset_key not in made
-    }
+    upstream = [dep.asset_key for spec in specs for dep in spec.deps] + [spec.asset_key for spec in check_specs]
+    needed = {_input_name(key): key for key in upstream if key not in made}
     checks = {spec.get_python_identifier(): spec for spec in check_specs}
 
     def assets(function: Compute) -> dg.AssetsDefinition:
@@ -47,12 +47,13 @@ def step(
         config: type[dg.Config] | None = annotations.get("config")
         resources = frozenset(annotations.keys() - {"context", "config", "return"})
 
-        def compute(context: dg.AssetExecutionContext, _inputs: object) -> Iterator[Any]:
+        def compute(context: Any, _inputs: object) -> Iterator[Any]:
             given = {resource: getattr(context.resources, resource) for resource in resources}
             if config:
                 given["config"] = config.model_validate(context.op_execution_context.op_config)
             yield from function(context, **given)
 
+        compute.__annotations__["context"] = annotations["context"]  # steps that only check have another one
         op = dg.OpDefinition(
             compute,
             name,
@@ -60,7 +61,7 @@ def step(
             outs=dict.fromkeys(outputs, _ASSET[not can_subset]) | dict.fromkeys(checks, _CHECK[not can_subset]),
             config_schema=_fields(config) if config else {},
             required_resource_keys=resources,
-            retry_policy=RETRIES,
+            retry_policy=RETRIES if specs else None,
             pool=pool,
         )
         return dg.AssetsDefinition(

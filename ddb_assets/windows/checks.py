@@ -15,6 +15,7 @@ from ddb_assets.contract.windows import LOAD_MAY_TAKE
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.step import step
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
@@ -28,7 +29,7 @@ ALLOWED = LOAD_MAY_TAKE["upsert"]
 LISTED = 20
 
 
-def chain_checks(table: Table) -> dg.AssetChecksDefinition:
+def chain_checks(table: Table) -> dg.AssetsDefinition:
     """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
     asset = metadata.key_of(table, "warehouse")
     said = {
@@ -41,7 +42,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         for name, description in said.items()
     ]
 
-    @dg.multi_asset_check(name=f"checks__{metadata.op_name('warehouse', table)}", specs=specs, can_subset=True)
+    @step(name=f"checks__{metadata.op_name('warehouse', table)}", check_specs=specs, can_subset=True)
     def checks(
         context: dg.AssetCheckExecutionContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
