@@ -21,7 +21,8 @@ from botocore.config import Config
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import DefectError, main
 from ddb_assets.contract.contract_yaml import read_tables
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor

@@ -18,7 +18,8 @@ No file is read or written here; that is `storage.py`.
 from dataclasses import dataclass
 
 from ddb_assets.aws.storage import StorageError, join, split_s3
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.table import Table
 
 SHORTEST_BUCKET = 3
 FULL = "full"

@@ -22,8 +22,8 @@ from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, ou
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, Server, forget_real_account
+from ddb_assets.contract.names import default_name
 from ddb_assets.contract.stages import FULL_CHAIN, Stage, name_of
-from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.orchestration.metadata import asset_key

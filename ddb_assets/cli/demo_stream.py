@@ -17,7 +17,8 @@ from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, environment, forget_real_account, redshift_emulator
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import wait

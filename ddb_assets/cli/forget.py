@@ -13,8 +13,8 @@ from ddb_assets.cli.forget_iceberg import Left, left
 from ddb_assets.cli.load import schema_documents
 from ddb_assets.cli.output import print_grid, print_json, say
 from ddb_assets.cli.source import storage_for
+from ddb_assets.contract.names import NAME
 from ddb_assets.contract.stages import asset_name
-from ddb_assets.contract.table import NAME
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.kept import parquet_files, schema_files
 from ddb_assets.flatten.names import relations

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.contract.contract_yaml import read_table
-from ddb_assets.contract.table import KeySchema, KeyText, Table
+from ddb_assets.contract.key_schema import KeySchema, KeyText
+from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export

@@ -17,7 +17,7 @@ from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel, ValidationError
 
 from ddb_assets.contract.contract_yaml import ConfigError, problems
-from ddb_assets.contract.table import default_name
+from ddb_assets.contract.names import default_name
 from ddb_assets.contract.templates import as_text, is_template
 from ddb_assets.errors import DdbAssetsError
 

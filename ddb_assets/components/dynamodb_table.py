@@ -1,6 +1,6 @@
 """`DynamoDBTable`: a few lines of YAML become one table's assets and checks, from DynamoDB to the warehouse.
 
-`contract/table.py` has what the YAML may say, each stage what its assets do. No request is sent to AWS while definitions
+`contract/attributes.py` has what the YAML may say, each stage what its assets do. No request is sent to AWS while definitions
 load. Concept: Dagster documentation, "Components".
 """
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ddb_assets.contract.table import Table, default_name
+from ddb_assets.contract.names import default_name
+from ddb_assets.contract.table import Table
 from ddb_assets.copies.copy_config import CopyConfig, TableAt
 from ddb_assets.orchestration import metadata
 

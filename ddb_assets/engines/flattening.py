@@ -4,7 +4,8 @@ import dagster as dg
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.engine import InProcess
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.engines.errors import EngineError
 from ddb_assets.exports.manifest import Export
 from ddb_assets.flatten.assets import FlattenedBy, Flattening, in_process

@@ -10,7 +10,8 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.aws.storage import MissingFileError, Storage, StorageError
 from ddb_assets.contract.engine import InProcess
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.engines.errors import EngineError
 from ddb_assets.engines.facts import job_facts
 from ddb_assets.engines.launch import launch

@@ -5,7 +5,8 @@ from datetime import datetime
 import dagster as dg
 
 from ddb_assets.aws.storage import is_s3, split_s3
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.costs.prices import GB, prices
 from ddb_assets.exports.manifest import Export
 from ddb_assets.markdown import code

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from ddb_assets.aws.errors import explained
-from ddb_assets.contract.table import ExportTarget
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.exports.arrivals import EXPORT_ID
 from ddb_assets.exports.manifest import SUMMARY
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import ODD_ANSWER, AwsError, explained
 from ddb_assets.aws.table import describe_table
-from ddb_assets.contract.table import ExportTarget, KeySchema, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.billed import check_month

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import upstream_export
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.exports.trust import confirm

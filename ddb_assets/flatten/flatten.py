@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.owned_folder import OwnedFolder, normalized
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Part, Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.flatten import fast_path, output
 from ddb_assets.flatten.conclusion import conclude, empty_relations

@@ -8,8 +8,9 @@ care, because every identifier is quoted.
 import hashlib
 from collections.abc import Container, Sequence
 
+from ddb_assets.contract.names import snake_case
 from ddb_assets.contract.report import Relation, Report
-from ddb_assets.contract.table import Table, snake_case
+from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import parse_path
 
 MAX_BYTES = 127

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddb_assets.contract.report import Part, Relation
-from ddb_assets.contract.table import Compression
+from ddb_assets.contract.warehouse_options import Compression
 from ddb_assets.dynamodb.attribute_value import number_text
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.measure import measures

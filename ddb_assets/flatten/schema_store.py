@@ -18,7 +18,8 @@ from ddb_assets.flatten.schema import FORMAT, Schema, walk
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
-    from ddb_assets.contract.table import KeySchema, Table
+    from ddb_assets.contract.key_schema import KeySchema
+    from ddb_assets.contract.table import Table
     from ddb_assets.exports.manifest import Export
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ddb_assets.contract.engine import EmrServerlessEngine, GlueEngine
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.contract.metrics import Metric
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.infrastructure.arns import literal
 from ddb_assets.infrastructure.errors import InfrastructureError
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ddb_assets.contract.table import Table, snake_case
+from ddb_assets.contract.names import snake_case
+from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.streams.own_stream import OWN_STREAM
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.table import TableDescription, describe_table
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.costs.month import Known, all_items
 from ddb_assets.costs.prices import Prices
 from ddb_assets.errors import DdbAssetsError

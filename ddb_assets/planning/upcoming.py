@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import Export
 from ddb_assets.flatten.conclusion import conclude, empty_relations
 from ddb_assets.flatten.inputs import Inputs

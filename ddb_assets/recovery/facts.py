@@ -14,9 +14,10 @@ from dagster_shared.record import replace as record_replace
 
 from ddb_assets.aws.lake import LakePaths
 from ddb_assets.aws.storage import MissingFileError, join
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Stage
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import SUMMARY
 from ddb_assets.exports.request import key_schema
 from ddb_assets.flatten.names import relations, reported

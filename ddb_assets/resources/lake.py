@@ -10,7 +10,8 @@ from pydantic import Field
 
 from ddb_assets.aws.lake import FULL, LakePaths
 from ddb_assets.aws.storage import join
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.table import Table
 from ddb_assets.settings import EXPORT_EVENTS, LAKE, setting
 
 

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import explained_failure

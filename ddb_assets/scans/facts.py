@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.orchestration import metadata
 from ddb_assets.scans.cost import price

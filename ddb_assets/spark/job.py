@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddb_assets.aws.owned_folder import run_file
 from ddb_assets.contract.durable import DurableFormat, FormatVersionError
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.model import first_problem
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.quarantine import QuarantineFile

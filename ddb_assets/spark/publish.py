@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.owned_folder import normalized, withdraw
 from ddb_assets.aws.storage import MissingFileError
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten import output
 from ddb_assets.flatten.flatten import Flattened, finished, sources

@@ -19,7 +19,7 @@ import orjson
 from isal import igzip
 
 from ddb_assets.aws.storage import join
-from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, binary_text, number_text, split
 from ddb_assets.dynamodb.export_manifests import Summary, base64_md5, file_entry
 from ddb_assets.exports.landing import write_manifests

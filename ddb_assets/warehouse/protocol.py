@@ -15,7 +15,8 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain, FullChain
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream

@@ -13,7 +13,8 @@ from hashlib import sha256
 
 import dagster as dg
 
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.resources.aws import AWSResource

@@ -14,7 +14,7 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
 from ddb_assets.aws.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
 from ddb_assets.bulk.raw_call import BULK_CLIENT, RawClient, RetryableRequestError
-from ddb_assets.contract.table import ExportTarget
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.notifications import Notifications

@@ -15,7 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table as Grid
 
-from ddb_assets.contract.table import snake_case
+from ddb_assets.contract.names import snake_case
 from ddb_assets.settings import state_folder
 from ddb_assets_tests.bench import export, orders
 from ddb_assets_tests.bench.contest import GUNZIP, KNOWN, alone, contest, missing

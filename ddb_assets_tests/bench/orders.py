@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 
 TABLE = Table(table="Orders", nested={"items": "child"})
 KEY = KeySchema(partition_key="orderId")

@@ -10,7 +10,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets_tests.bench import export, orders
 
 TABLE = Table(table="Shapes", max_depth=8, nested={})

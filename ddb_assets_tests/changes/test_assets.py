@@ -14,7 +14,8 @@ from ddb_assets.changes.chosen import keeps_changes
 from ddb_assets.changes.read import read_changes
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Stage
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.orchestration import metadata

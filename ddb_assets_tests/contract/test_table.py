@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 
 TABLE_NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=3, max_size=255)
 """The table names that DynamoDB allows."""

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.table import ExportTarget
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.contract.windows import Cadence, Window
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.follow import ExportFailedError, ExportRef, wait

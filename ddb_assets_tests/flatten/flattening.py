@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten import fast_path
 from ddb_assets.flatten.exact import ExactPath

@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import ManifestError, read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.output import FlattenError, read_report

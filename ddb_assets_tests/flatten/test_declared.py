@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.contract.contract_yaml import read_table
-from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets_tests.flatten.flattening import STORAGE, Flattening, Outcome, exact_path, no_exact_path

@@ -8,7 +8,8 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract import identity as identities
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.schema import SchemaError

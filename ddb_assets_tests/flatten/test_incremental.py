@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets_tests.flatten.flattening import STORAGE, Outcome, exact_path

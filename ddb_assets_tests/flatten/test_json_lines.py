@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema_store import SchemaStore

@@ -8,8 +8,9 @@ import pytest
 
 from ddb_assets.aws.owned_folder import FolderError
 from ddb_assets.aws.storage import Storage, StorageError
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import ManifestError, read_export
 from ddb_assets.flatten import output
 from ddb_assets.flatten.flatten import flatten

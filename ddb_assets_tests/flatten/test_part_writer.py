@@ -10,7 +10,7 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten import part_writer
 from ddb_assets.flatten.part_writer import LEAST_BYTES, PART_BYTES, PartWriter, part_bytes
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, number_text, sorted_members
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten

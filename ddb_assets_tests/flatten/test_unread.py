@@ -8,8 +8,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten import unread

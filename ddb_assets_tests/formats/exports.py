@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ddb_assets.aws.storage import Storage, join
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.schema_store import SchemaStore

@@ -19,7 +19,7 @@ from ddb_assets.bulk import checkpoint, reject_file
 from ddb_assets.contract import report, scan
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.durable import DurableFormat
-from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.copies import copy_state
 from ddb_assets.copies.following import follow_state
 from ddb_assets.copies.restoring import made_table

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema_store import SchemaStore

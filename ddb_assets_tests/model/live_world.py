@@ -14,8 +14,9 @@ from random import Random
 from typing import Any, cast
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema_store import SchemaStore

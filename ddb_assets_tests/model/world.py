@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Relation, Report
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.output import REPORT, read_report

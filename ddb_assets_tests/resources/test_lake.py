@@ -3,7 +3,8 @@
 import pytest
 
 from ddb_assets.aws.storage import StorageError
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.export_target import ExportTarget
+from ddb_assets.contract.table import Table
 from ddb_assets.resources.lake import Lake
 from ddb_assets.settings import SettingError
 

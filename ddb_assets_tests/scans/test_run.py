@@ -17,7 +17,8 @@ from ddb_assets.bulk.lock import LockError, only_run
 from ddb_assets.bulk.options import Filter
 from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.scan import ReadError, ReadRate
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.key_schema import KeySchema
+from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.exports.manifest import ManifestError, read_export

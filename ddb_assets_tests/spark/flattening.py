@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Relation
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.profile import path_rows

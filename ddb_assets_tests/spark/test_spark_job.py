@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import Flattened

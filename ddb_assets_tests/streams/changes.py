@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land

@@ -11,7 +11,7 @@ from pyiceberg.table import Table
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.iceberg.catalog import open_catalog
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.sandbox.redshift.server import RedshiftServer

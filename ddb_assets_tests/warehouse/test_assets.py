@@ -9,7 +9,8 @@ import pytest
 
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Stage
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource

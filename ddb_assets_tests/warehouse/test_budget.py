@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine

@@ -18,7 +18,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.durable import NewerFormatError
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Hidden, Relation, Report
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
 from ddb_assets.infrastructure.policies import policies

@@ -7,7 +7,8 @@ import dagster as dg
 import pytest
 
 from ddb_assets.contract.report import Column, Hidden
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.iceberg import writing
 from ddb_assets.iceberg.errors import IcebergError
 from ddb_assets.resources.aws import AWSResource

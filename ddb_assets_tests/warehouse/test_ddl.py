@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine

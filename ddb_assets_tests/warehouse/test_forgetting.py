@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine

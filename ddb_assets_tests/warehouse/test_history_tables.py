@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql import load as sql_load
 from ddb_assets.warehouse.sql import versions as sql_versions

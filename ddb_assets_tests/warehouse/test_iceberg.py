@@ -21,7 +21,7 @@ from ddb_assets.changes.read import read_changes
 from ddb_assets.cli.sandbox import environment
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.server import Sandbox

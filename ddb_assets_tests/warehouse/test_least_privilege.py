@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine

@@ -9,7 +9,8 @@ import pytest
 
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
 from ddb_assets.warehouse.errors import LoadError, StreamMovedError

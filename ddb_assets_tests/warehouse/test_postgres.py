@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.adapters import adapter_of
 from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.errors import LoadError, WarehouseError

@@ -16,8 +16,8 @@ from redshift_connector.cursor import Cursor
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.report import Column, Report
-from ddb_assets.contract.table import KeySchema
 from ddb_assets.contract.table import Table as Contract
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten

@@ -12,7 +12,8 @@ from dagster._core.instance.config import dagster_instance_config_schema
 from sqlglot import exp
 
 from ddb_assets import settings
-from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse import checks
 from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
 from ddb_assets_tests.test_readme import blocks

@@ -7,7 +7,7 @@ import pytest
 
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.streams.position import BEGINNING_OF_STREAM
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.iceberg.connection import IcebergEngine

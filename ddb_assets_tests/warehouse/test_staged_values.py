@@ -10,7 +10,7 @@ import pytest
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine

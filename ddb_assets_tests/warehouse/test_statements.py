@@ -28,7 +28,7 @@ from ddb_assets.cli.sandbox import environment
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.contract.report import Column, Hidden, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.contract.table import Table, default_name
+from ddb_assets.contract.names import default_name
+from ddb_assets.contract.table import Table
 from ddb_assets.live.streams import MixedTailsError, streams_of
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.stream_faults import Faults

@@ -11,7 +11,7 @@ import pytest
 
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Column, Hidden, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, CLOSED, Gap, Position
 from ddb_assets.warehouse.errors import LoadError, StreamMovedError

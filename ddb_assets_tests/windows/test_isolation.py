@@ -7,8 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.contract.stages import Stage, asset_name
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.definitions import build_defs
 from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource

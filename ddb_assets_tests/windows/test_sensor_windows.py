@@ -7,8 +7,9 @@ import dagster as dg
 import pytest
 
 from ddb_assets.components import DynamoDBTable
+from ddb_assets.contract.export_target import ExportTarget
 from ddb_assets.contract.stages import asset_name
-from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.resources.aws import AWSResource

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.sql.conversion import staged

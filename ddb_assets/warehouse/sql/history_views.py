@@ -8,7 +8,7 @@ contract names a schema for views, the same views are there without bookkeeping.
 from collections.abc import Iterator, Mapping
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.flatten.schema import VERSION
 from ddb_assets.warehouse.bookkeeping import BEGUN, ENDED, KIND
 from ddb_assets.warehouse.sql import ddl, statements

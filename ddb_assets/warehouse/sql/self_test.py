@@ -20,7 +20,7 @@ import pyarrow as pa
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType, storable
 from ddb_assets.contract.report import Column, Relation, Report
-from ddb_assets.contract.table import Compression
+from ddb_assets.contract.warehouse_options import Compression
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, MOVE, STALE_SINCE
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError

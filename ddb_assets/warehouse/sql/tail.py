@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql import ddl, retype, statements, streams

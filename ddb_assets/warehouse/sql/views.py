@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
-from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.sql import ddl, statements

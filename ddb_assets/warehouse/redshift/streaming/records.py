@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from ddb_assets.contract.table import default_name
+from ddb_assets.contract.names import default_name
 from ddb_assets.microseconds import to_micros
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.errors import LoadError
