@@ -75,7 +75,7 @@ def changes_assets(table: Table) -> dg.AssetsDefinition:
             name,
             description=f"Iceberg table `{changes_name(name)}`: "
             + ("every full export." if stage == "changes" else "the full exports, to which windows are appended."),
-            upstream=metadata.key_of(table, "full_parquet", name),
+            upstream=[metadata.key_of(table, "full_parquet", name)],
         )
         for path, name in named.items()
     }

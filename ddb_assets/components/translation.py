@@ -62,4 +62,4 @@ def _assets(table: Table) -> list[tuple[Stage, str]]:
 
 
 def _usual(table: Table, stage: Stage, name: str) -> dg.AssetSpec:
-    return metadata.asset_spec(stage, table, name, description="", upstream=None)
+    return metadata.asset_spec(stage, table, name, description="")

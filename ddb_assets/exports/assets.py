@@ -56,9 +56,9 @@ def source_spec(table: Table, writers: Sequence[dg.AssetKey] = ()) -> dg.AssetSp
         table,
         table.name,
         description=f"DynamoDB table `{table.table}`.",
-        upstream=None,
+        upstream=writers,
         facts={metadata.URI: table.table} if table.table.startswith("arn:") else {},
-    ).replace_attributes(deps=writers)
+    )
 
 
 def full_export_asset(table: Table) -> dg.AssetsDefinition:
@@ -68,7 +68,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         table,
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
-        upstream=metadata.key_of(table, "dynamodb"),
+        upstream=[metadata.key_of(table, "dynamodb")],
         facts=metadata.uri(lambda: LAKE.exports_uri(table)),
     )
 

@@ -101,7 +101,7 @@ def full_parquet_assets(table: Table, flattening: Flattening = in_process) -> dg
             table,
             name,
             description=_description(table, path),
-            upstream=metadata.key_of(table, table.first_stage),
+            upstream=[metadata.key_of(table, table.first_stage)],
             facts=metadata.uri(lambda: LAKE.parquet_uri(table)),
         )
         for path, name in named.items()

@@ -116,14 +116,13 @@ def _spec(table: Table, name: str, stream: dg.AssetKey, address: str) -> dg.Asse
         said = f"Table `{name}` of the warehouse, as its stream says."
         facts = known_name(address, name)
         return metadata.asset_spec(
-            "warehouse", table, name, description=said, upstream=stream, kinds=kinds, facts=facts
+            "warehouse", table, name, description=said, upstream=[stream], kinds=kinds, facts=facts
         ).replace_attributes(freshness_policy=FRESH)
     last = "scan began" if table.source == "scan" else "window"
     said = f"View of table `{name}` and of the changes since the last {last}, a minute behind DynamoDB."
     facts = known_name(address, live_name(name))
-    return metadata.asset_spec(
-        "live", table, name, description=said, upstream=stream, kinds=kinds, facts=facts
-    ).merge_attributes(deps=[metadata.key_of(table, "warehouse", name)])
+    sources = [stream, metadata.key_of(table, "warehouse", name)]
+    return metadata.asset_spec("live", table, name, description=said, upstream=sources, kinds=kinds, facts=facts)
 
 
 def _live(followed: TableFollowed, address: str) -> Iterator[Result]:

@@ -7,6 +7,7 @@ Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata"
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import dagster as dg
 
@@ -84,9 +85,11 @@ def asset_spec(
     relation: str,
     *,
     description: str,
-    upstream: dg.AssetKey | None,
+    upstream: Iterable[dg.AssetKey] = (),
     kinds: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
+    condition: dg.AutomationCondition[Any] | None = None,
+    partitions: dg.PartitionsDefinition[str] | None = None,
 ) -> dg.AssetSpec:
     """The spec of one relation of a table in one stage; all of a table's assets are one group.
 
@@ -94,7 +97,7 @@ def asset_spec(
     """
     return dg.AssetSpec(
         key_of(table, stage, relation),
-        deps=[upstream] if upstream else [],
+        deps=upstream,
         description=description,
         group_name=table.name,
         kinds={*KINDS[stage], *kinds},
@@ -102,6 +105,8 @@ def asset_spec(
         tags={LOAD_TAG: table.load},
         metadata={"table": table.table, **(facts or {})},
         code_version=code_version(table, loaded=stage in LOADED) if stage in OF_ROWS else None,
+        automation_condition=condition,
+        partitions_def=partitions,
         freshness_policy=_freshness(table) if stage == "warehouse" else None,
     )
 

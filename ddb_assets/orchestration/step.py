@@ -26,7 +26,6 @@ def step(
     name: str,
     specs: Sequence[dg.AssetSpec] = (),
     check_specs: Sequence[dg.AssetCheckSpec] = (),
-    partitions_def: dg.PartitionsDefinition[str] | None = None,
     backfill_policy: dg.BackfillPolicy | None = None,
     pool: str | None = None,
     can_subset: bool = False,
@@ -68,9 +67,7 @@ def step(
             keys_by_input_name=needed,
             keys_by_output_name=outputs,
             node_def=op,
-            specs=[spec.replace_attributes(partitions_def=partitions_def) for spec in specs]
-            if partitions_def
-            else specs,
+            specs=specs,
             check_specs_by_output_name=checks,
             backfill_policy=backfill_policy,
             can_subset=can_subset,

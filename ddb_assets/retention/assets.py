@@ -74,5 +74,6 @@ def _spec(table: Table) -> dg.AssetSpec:
         table,
         table.name,
         description=f"Files of `{table.name}` in the lake that are older than `keep` says, loaded, and not needed to recover.",
-        upstream=metadata.key_of(table, "warehouse"),
-    ).replace_attributes(automation_condition=EVERY_NIGHT)
+        upstream=[metadata.key_of(table, "warehouse")],
+        condition=EVERY_NIGHT,
+    )

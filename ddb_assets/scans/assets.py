@@ -47,7 +47,7 @@ def scan_asset(table: Table) -> dg.AssetsDefinition:
             if table.stream
             else "A scan is no snapshot: what is written meanwhile may be missing."
         ),
-        upstream=metadata.key_of(table, "dynamodb"),
+        upstream=[metadata.key_of(table, "dynamodb")],
         facts=metadata.uri(lambda: LAKE.scans_uri(table)),
     )
 

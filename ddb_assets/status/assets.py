@@ -70,8 +70,9 @@ def _spec(table: Table) -> dg.AssetSpec:
         table,
         table.name,
         description=f"Where `{table.name}` stands: how far behind it is, what it holds, and what somebody must mend.",
-        upstream=metadata.key_of(table, "warehouse"),
-    ).replace_attributes(automation_condition=EVERY_HOUR)
+        upstream=[metadata.key_of(table, "warehouse")],
+        condition=EVERY_HOUR,
+    )
 
 
 def _place(lake: Lake) -> LakePaths | Silent:

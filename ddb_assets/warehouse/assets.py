@@ -133,7 +133,7 @@ def history_specs(table: Table, address: str) -> list[dg.AssetSpec]:
             table,
             name,
             description=f"View of every version of the rows of table `{name}`, with `valid_from` and `valid_to`.",
-            upstream=metadata.key_of(table, "warehouse", name),
+            upstream=[metadata.key_of(table, "warehouse", name)],
             kinds=[warehouse_kind(address), "view"],
             facts=known_name(address, history_name(name)),
         )
@@ -153,7 +153,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             name,
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest initial load left it; the windows since are applied to it."),
-            upstream=metadata.key_of(table, "full_parquet", name),
+            upstream=[metadata.key_of(table, "full_parquet", name)],
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
         )

@@ -37,6 +37,7 @@ SOURCES: tuple[Stage, ...] = ("window_parquet", "initial_changes")
 
 def window_changes_assets(table: Table) -> dg.AssetsDefinition:
     """The partitioned assets of all relations."""
+    partitions = window_partitions(table)
     named = relations(table)
     sources = {path: [metadata.key_of(table, stage, name) for stage in SOURCES] for path, name in named.items()}
     specs = {
@@ -45,10 +46,9 @@ def window_changes_assets(table: Table) -> dg.AssetsDefinition:
             table,
             name,
             description=f"Iceberg table `{changes_name(name)}`: the full exports and the changes of every window since.",
-            upstream=None,
-        ).replace_attributes(
-            deps=sources[path],
-            automation_condition=None if path else as_parquet_passes(table, "initial_changes"),
+            upstream=sources[path],
+            condition=None if path else as_parquet_passes(table, "initial_changes"),
+            partitions=partitions,
         )
         for path, name in named.items()
     }
@@ -56,7 +56,6 @@ def window_changes_assets(table: Table) -> dg.AssetsDefinition:
     @step(
         name=metadata.op_name("changes", table),
         specs=list(specs.values()),
-        partitions_def=window_partitions(table),
         backfill_policy=window_policy(),
     )
     def changes(

@@ -44,9 +44,10 @@ def cold_asset(table: Table, address: str) -> dg.AssetsDefinition:
         table.name,
         description=f"Rows of `{table.name}` and its lists older than {retain.days} days (by `{retain.by}`), in Iceberg: "
         f"the view `{whole_name(table.name)}` shows them with the others.",
-        upstream=metadata.key_of(table, "warehouse"),
+        upstream=[metadata.key_of(table, "warehouse")],
         kinds=[warehouse_kind(address)],
-    ).replace_attributes(automation_condition=EVERY_NIGHT)
+        condition=EVERY_NIGHT,
+    )
 
     @step(
         name=metadata.op_name("cold", table),

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window, WindowError
 from ddb_assets.errors import DdbAssetsError
@@ -46,6 +47,10 @@ OLD_TOO: View = "NEW_AND_OLD_IMAGES"
 """A history compares the item from before the window with the version of that time. DynamoDB bills both views alike."""
 
 
+SOURCES: tuple[Stage, ...] = ("dynamodb", "initial_load")
+"""What windows are exported from, and what they are applied to."""
+
+
 class WindowConfig(dg.Config):
     """The Launchpad's options for exporting windows."""
 
@@ -65,16 +70,16 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         table,
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
-        upstream=metadata.key_of(table, "dynamodb"),
+        upstream=[metadata.key_of(table, stage) for stage in SOURCES],
         facts=metadata.uri(lambda: LAKE.exports_uri(table)),
-    ).merge_attributes(deps=[metadata.key_of(table, "initial_load")])
+        partitions=partitions,
+    )
     check = verified_spec(spec.key)
 
     @step(
         name=metadata.op_name("window_export", table),
         specs=[spec],
         check_specs=[check],
-        partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=EXPORTS_POOL,
     )

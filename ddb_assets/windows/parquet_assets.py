@@ -47,7 +47,8 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             table,
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
-            upstream=metadata.key_of(table, "window_export"),
+            upstream=[metadata.key_of(table, "window_export")],
+            partitions=partitions,
             facts=metadata.uri(lambda: LAKE.parquet_uri(table)),
         )
         for path, name in named.items()
@@ -59,7 +60,6 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         name=metadata.op_name("window_parquet", table),
         specs=list(specs.values()),
         check_specs=checks,
-        partitions_def=partitions,
         backfill_policy=window_policy(),
     )
     def parquet(context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_lake: Lake) -> Iterator[Event]:

@@ -76,7 +76,7 @@ def upkeep_asset(table: Table) -> dg.AssetsDefinition:
         table,
         table.name,
         description="Few large files, few snapshots and no orphan files in the Iceberg tables.",
-        upstream=metadata.key_of(table, stage),
+        upstream=[metadata.key_of(table, stage)],
     )
 
     @step(name=metadata.op_name("upkeep", table), specs=[spec])

@@ -56,13 +56,12 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             table,
             name,
             description=f"Table `{name}` of the warehouse: the initial load and the changes of every window since.",
-            upstream=None,
+            upstream=sources[metadata.key_of(table, "warehouse", name)],
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
-        ).replace_attributes(
-            deps=sources[metadata.key_of(table, "warehouse", name)],
             # the root's alone: Dagster asks for the others with it, because one step makes all of them
-            automation_condition=None if path else as_parquet_passes(table),
+            condition=None if path else as_parquet_passes(table),
+            partitions=partitions,
         )
         for path, name in named.items()
     }
@@ -72,7 +71,6 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         name=metadata.op_name("warehouse", table),
         specs=list(specs.values()),
         check_specs=checks,
-        partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=warehouse_pool(address),
     )

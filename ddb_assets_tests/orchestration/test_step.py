@@ -35,12 +35,18 @@ def loaded(
     yield dg.MaterializeResult(asset_key=ITEMS)
 
 
-def as_both(**arguments: Any) -> list[dg.AssetsDefinition]:
+def as_both(partitions: dg.PartitionsDefinition[str] | None = None, **arguments: Any) -> list[dg.AssetsDefinition]:
     specs = [
         dg.AssetSpec(
-            ORDERS, deps=[SOURCE], description="Orders.", metadata={"a": 1}, code_version="1", kinds={"duckdb"}
+            ORDERS,
+            deps=[SOURCE],
+            description="Orders.",
+            metadata={"a": 1},
+            code_version="1",
+            kinds={"duckdb"},
+            partitions_def=partitions,
         ),
-        dg.AssetSpec(ITEMS, deps=[SOURCE], group_name="orders", owners=["team:data"]),
+        dg.AssetSpec(ITEMS, deps=[SOURCE], group_name="orders", owners=["team:data"], partitions_def=partitions),
     ]
     both = {"name": "load__orders", "specs": specs, "check_specs": [RIGHT], "pool": "warehouse", **arguments}
     made: list[Callable[..., Callable[..., dg.AssetsDefinition]]] = [step, dg.multi_asset]
@@ -57,7 +63,7 @@ def pool_of(made: dg.AssetsDefinition) -> str | None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"can_subset": True}, {"partitions_def": DAYS, "backfill_policy": dg.BackfillPolicy.multi_run(24)}],
+    [{}, {"can_subset": True}, {"partitions": DAYS, "backfill_policy": dg.BackfillPolicy.multi_run(24)}],
 )
 def test_dagster_shows_the_same_as_of_a_multi_asset(arguments: dict[str, Any]) -> None:
     ours, theirs = as_both(**arguments)
