@@ -161,6 +161,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
     if table.source == "stream":
         return dg.Definitions(assets=[source_spec(table, writers)], resources=RESOURCES)
     whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        # Dagster would join the bare specs of all tables into one definition, which the job of each schedule then carries whole
         dg.AssetsDefinition(specs=[source_spec(table, writers)]),
         scan_asset(table) if table.source == "scan" else full_export_asset(table),
         full_parquet_assets(table, flattening_of(table)),
