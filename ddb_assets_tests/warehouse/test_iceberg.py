@@ -196,25 +196,30 @@ def dying(catalog: Catalog, last: int) -> list[str]:
 @pytest.mark.soak
 def test_a_process_that_dies_between_the_commits_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     """At the commits of every table; the next load finds all of a load or nothing of it. A few of them outside of a soak."""
-    with SmallBuckets(CatalogUrl.parse(url(tmp_path))) as engine:
-        window = loaded(engine, Source(tmp_path / "parquet"))
+    source, own = Source(tmp_path / "parquet"), CatalogUrl.parse(url(tmp_path))
+    with SmallBuckets(own) as engine:
+        window = loaded(engine, source)
         names = dying(engine.store.catalog, -1)
         load(engine, window)
     tables = ["_ddb_tombstones__orders", "orders__lines", "orders"]
     assert names == [*tables, "_ddb_loads__orders", "_ddb_loads__orders", *tables, "_ddb_loads__orders"]
-    decided = 2 * names.index("_ddb_loads__orders") + 3
-    for last in range(2 * len(names)) if SOAK else (3, decided - 1, decided, decided + 5):
-        folder = tmp_path / str(last)
-        source = Source(folder / "parquet")
-        with SmallBuckets(CatalogUrl.parse(url(folder))) as engine:
-            window = loaded(engine, source)
-            dying(engine.store.catalog, last)
+    decided, newest = 2 * names.index("_ddb_loads__orders") + 3, "c"
+    moments = range(2 * len(names)) if SOAK else (3, decided - 1, decided, decided + 5)
+    for done, last in enumerate(moments, 3):
+        time = (done - 1) * 10
+        source.put(time + 1, "a", f"at {time}", "z")
+        source.delete(time + 2, newest)
+        source.put(time + 3, newest := f"key {time}", "new", "w")
+        window = source.window(time, time + 10)
+        with SmallBuckets(own) as engine:
+            died = dying(engine.store.catalog, last)
             with pytest.raises(KilledError):
                 load(engine, window)
-        with SmallBuckets(CatalogUrl.parse(url(folder))) as engine:
+            assert died == names[: (last + 1) // 2]
+        with SmallBuckets(own) as engine:
             assert load(engine, window).applied == (last < decided)
-            assert read(engine) == items(source, 20)
-            assert select(engine, "SELECT max(sequence), count(*) FROM _ddb_loads") == [(2, 2)]
+            assert read(engine) == items(source, time + 10)
+            assert select(engine, "SELECT max(sequence), count(*) FROM _ddb_loads") == [(done, done)]
 
 
 def test_loads_at_the_same_time_are_all_there(tmp_path: Path) -> None:
