@@ -567,18 +567,18 @@ def test_unloaded_files_that_are_damaged_are_noticed(
 
 
 def test_the_asset_moves_rows_and_says_so(
-    store: ColdStore, engine: RedshiftEngine, source: AgedSource, sandbox: Sandbox, tmp_path: Path
+    cold_store: ColdStore, engine: RedshiftEngine, source: AgedSource, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     source.put(1, "a", "900 first", "x")
     source.put(2, "b", "-900 of the future")
     load(engine, source.full(10))
     contract = Table(table="Orders", warehouse=WarehouseOptions(retain="400 days by created"))
-    url = f"{store.server.url}?sslmode=disable&staging=s3://staging/copy"
+    url = f"{cold_store.server.url}?sslmode=disable&staging=s3://staging/copy"
 
     def materialized(address: str, **config: bool) -> dg.ExecuteInProcessResult:
         resources = {
             "ddb_aws": AWSResource(endpoint=sandbox.endpoint_url, region="us-east-1"),
-            "ddb_iceberg": IcebergTarget(url=store.catalog),
+            "ddb_iceberg": IcebergTarget(url=cold_store.catalog),
             "ddb_lake": Lake(uri=f"s3://{BUCKET}/lake"),
             "ddb_warehouse": WarehouseTarget(url=address),
         }
@@ -598,7 +598,7 @@ def test_the_asset_moves_rows_and_says_so(
     kept = {name: value.value for name, value in kept_event.materialization.metadata.items()}
     names = ("rows", "files", "snapshots", "cold_rows_taken_away", "cold_items_superseded")
     assert [kept[name] for name in names] == [2, 2, 2, 0, 0]
-    with store.table() as table:
+    with cold_store.table() as table:
         table.delete("order_id = 'a'")
     (check,) = materialized(url).get_asset_check_evaluations()
     assert (check.passed, check.metadata["without_a_row"].value) == (False, 1)

@@ -18,8 +18,8 @@ from ddb_assets_tests.warehouse.test_cold import consistent
 
 
 @pytest.fixture
-def store(cold_store: ColdStore) -> ColdStore:
-    return cold_store
+def store(local_store: ColdStore) -> ColdStore:
+    return local_store
 
 
 @pytest.fixture
@@ -116,12 +116,12 @@ def test_rows_that_a_compaction_took_away_since_the_backup_come_back_with_the_wi
 
 
 def test_a_lost_warehouse_begins_again_without_its_former_cold_rows(
-    store: ColdStore, engine: RedshiftEngine, source: AgedSource
+    cold_store: ColdStore, engine: RedshiftEngine, source: AgedSource
 ) -> None:
     """Only it knew which of them are true. Everything that is loaded again is hot."""
     exports = [source.full(10)]
     load(engine, exports[0])
-    store.move(engine)
+    cold_store.move(engine)
     source.put(11, "a", "501 second", "z")
     exports.append(source.window(10, 20))
     load(engine, exports[1])
@@ -131,11 +131,11 @@ def test_a_lost_warehouse_begins_again_without_its_former_cold_rows(
     assert read(engine) == items(source, 20)
     assert hot(engine) == set("abc")
     with pytest.raises(IcebergError, match="is not the table of the cold rows of"):
-        store.move(engine)
+        cold_store.move(engine)
     assert read(engine) == items(source, 20)
-    with open_catalog(store.catalog, store.aws) as catalog:
+    with open_catalog(cold_store.catalog, cold_store.aws) as catalog:
         for name in ("orders__cold", "orders__lines__cold"):
-            catalog.drop_table((store.catalog.split("/")[3].partition("?")[0], name))
-    store.move(engine)
+            catalog.drop_table((cold_store.catalog.split("/")[3].partition("?")[0], name))
+    cold_store.move(engine)
     consistent(engine, source, 20)
     assert cold(engine) == set("abc")

@@ -18,6 +18,7 @@ from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import Holdings, LoadResult
 from ddb_assets_tests.support.engines import Followable, followable, on_duckdb, protocol, read, run, select, staging
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -113,8 +114,9 @@ def test_of_two_records_of_one_time_the_one_that_was_read_later_wins(
     assert read(warehouse, where=where) == {"a": Item("last", ("y",))}
 
 
+@pytest.mark.soak
 @followable
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(examples(1, 1 / 100)))
 @pytest.mark.parametrize(
     "how", [pytest.param(PLAIN, id="gone"), pytest.param(KEPT, id="kept", marks=pytest.mark.needs("soft_delete"))]
 )
