@@ -16,16 +16,17 @@ from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES
 
 
-def _materialize(table: Table) -> None:
-    assets = [full_export_asset(table), full_parquet_assets(table, flattening_of(table))]
+def _materialize(assets: list[dg.AssetsDefinition]) -> None:
     sys.exit(not dg.materialize(assets, resources=dict(RESOURCES)).success)
 
 
 def main() -> None:
     """Exits with the number of failures."""
     tables = [Table.model_validate(table) for table in json.loads(sys.argv[1])]
+    declared = [[full_export_asset(table), full_parquet_assets(table, flattening_of(table))] for table in tables]
+    dg.DagsterInstance.ephemeral().dispose()  # which imports the modules of storages
     forked = multiprocessing.get_context("fork")
-    processes = [forked.Process(target=_materialize, args=(table,)) for table in tables]
+    processes = [forked.Process(target=_materialize, args=(assets,)) for assets in declared]
     for process in processes:
         process.start()
     print(json.dumps([process.pid for process in processes]), flush=True)  # noqa: T201 - its result

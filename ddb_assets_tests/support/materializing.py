@@ -27,17 +27,19 @@ def materialized(made: dg.AssetsDefinition, instance: dg.DagsterInstance | None 
     return dg.materialize([made], instance=instance, run_config=consent)
 
 
-def _materialize(declared: list[Any]) -> None:
+def _materialize(made: dg.AssetsDefinition) -> None:
     with dg.DagsterInstance.get() as instance:
-        materialized(asset(*declared), instance)
+        materialized(made, instance)
 
 
 def main() -> None:
     """Exits with the number of failures."""
-    processes = [
-        multiprocessing.get_context("fork").Process(target=_materialize, args=(declared,))
-        for declared in json.loads(sys.argv[1])
-    ]
+    import ddb_assets.imports.prepare  # noqa: F401 -- once for all runs, as the modules of Dagster's storages
+
+    dg.DagsterInstance.get().dispose()
+    forked = multiprocessing.get_context("fork")
+    declared = [asset(*one) for one in json.loads(sys.argv[1])]
+    processes = [forked.Process(target=_materialize, args=(made,)) for made in declared]
     for process in processes:
         process.start()
     for process in processes:
