@@ -121,7 +121,8 @@ class Plan:
     @property
     def views(self) -> list[str]:
         """The views that are created or replaced."""
-        return views(self.statements)
+        found = self.taken.rehearsal if self.taken and not self._is_blank else None
+        return [*views(self.statements), *(found.views if found else ())]
 
     @property
     def old_rows(self) -> tuple[str, ...]:

@@ -86,8 +86,8 @@ class Rehearsal:
     """What a load would do before the rows of its export come.
 
     `statements` are those on tables, views and rows that are there, in order; `before` and `after` the columns of the tables
-    of its relations. `remarks` are those that the load would make about old rows, and `identity` is that of the rows which
-    the newest load brought; None without one.
+    of its relations; `views` those that are created or replaced, unless the statements name them. `remarks` are those that the
+    load would make about old rows, and `identity` is that of the rows which the newest load brought; None without one.
     """
 
     statements: tuple[str, ...]
@@ -95,6 +95,7 @@ class Rehearsal:
     after: dict[str, Mapping[str, SqlType]]
     remarks: tuple[str, ...] = ()
     identity: Identity | None = None
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from ddb_assets.aws.clients import AWS
+    from ddb_assets.warehouse.clickhouse.tables import Target
 
 EXISTS, UNKNOWN_TABLE = 57, 60
 UNREADABLE = frozenset({6, 27, 33, 36, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 376, 407, 467, 636})
@@ -96,6 +97,9 @@ class Server:
     def numbers(self, query: str) -> Sequence[int]:
         """The one row of a query for numbers."""
         return self.fetch(query)[0]
+
+    def begin_staging(self, targets: "Sequence[Target]") -> None:
+        """Called by a load when its tables are prepared. A rehearsal ends here."""
 
     @property
     def _open(self) -> "Client":

@@ -49,6 +49,7 @@ def stage(
 
     Raises LoadError for rows that lack a value, occur twice or contradict each other.
     """
+    server.begin_staging(targets)
     staged = tuple(Staged(target, f"{load_id}_{place}") for place, target in enumerate(targets))
     for one in staged:
         _fill(server, storage, report, one, int(load_id, 16))

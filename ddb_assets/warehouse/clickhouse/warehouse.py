@@ -21,7 +21,7 @@ from ddb_assets.warehouse.clickhouse.sql import quoted
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions, nothing
 from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams, NotFollowing
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, Load, LoadResult, Recorded
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, Load, LoadResult, Recorded, Rehearsal
 
 if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
@@ -69,6 +69,12 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
     def stream_position(self, root: str, stream: str) -> Position:
         """Reads the table of positions."""
         return positions.position(self.server, root, stream)
+
+    def rehearse(self, report: Report, options: LoadOptions = PLAIN, *, streamed: bool = False) -> Rehearsal:
+        """Runs the load without sending what it would change."""
+        from ddb_assets.warehouse.clickhouse.rehearsal import rehearse
+
+        return rehearse(self.server, report, options, streamed=streamed)
 
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys as a reader sees them."""
