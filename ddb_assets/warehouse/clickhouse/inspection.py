@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.clickhouse import ledger
-from ddb_assets.warehouse.clickhouse.catalog import stages, standing
-from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.catalog import stages
+from ddb_assets.warehouse.clickhouse.server import UNKNOWN_TABLE, Server, StatementError
 from ddb_assets.warehouse.clickhouse.sql import names, quoted
 from ddb_assets.warehouse.results import Inspection
 from ddb_assets.warehouse.times import end, start
@@ -29,8 +29,15 @@ def inspect(server: Server, report: Report) -> Inspection:
 
 def differing(server: Server, recorded: Mapping[str, int]) -> dict[str, tuple[int, int | None]]:
     """The tables that have other rows than the newest load left: then, and now (None: gone)."""
-    now = {
-        name: int(server.value(f"SELECT count() FROM {quoted(name)}")) if standing(server, name) else None
-        for name in recorded
-    }
+    now = {name: _seen(server, name) for name in recorded}
     return {name: (then, now[name]) for name, then in recorded.items() if now[name] != then}
+
+
+def _seen(server: Server, name: str) -> int | None:
+    """The rows of a view; None if it is gone, or a table that it needs."""
+    try:
+        return int(server.value(f"SELECT count() FROM {quoted(name)}"))
+    except StatementError as error:
+        if error.code != UNKNOWN_TABLE:
+            raise
+        return None
