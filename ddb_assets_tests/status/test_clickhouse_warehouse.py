@@ -38,7 +38,7 @@ def test_what_is_wrong_is_found_and_a_start_over_mends_it(
     clickhouse.load(full)
     assert found() == {}
     run("DELETE FROM _ddb_rows__orders WHERE 1")
-    assert "orders had 1 rows after its newest load and is empty" in found()["rows_changed"]
+    assert "had 1 rows after its newest load and is empty" in found()["rows_changed"]
     assert mended()
     run("DROP TABLE _ddb_rows__orders__lines")
     assert "orders__lines was loaded" in found()["table_dropped"]
