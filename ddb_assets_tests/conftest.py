@@ -28,6 +28,7 @@ from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.support.clickhouse import in_database
 from ddb_assets_tests.support.clients import remember_handlers
+from ddb_assets_tests.support.descriptions import describe_once
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.ports import free_port
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 remember_handlers()
+describe_once()
 
 SERVERS = frozenset(
     {
