@@ -64,7 +64,7 @@ def measured(items: int, changes: int) -> list[dict[str, Any]]:
         os.environ[PASSWORD] = server.password
         places: dict[str, tuple[str, Callable[[], tuple[float, int]]]] = {
             "DuckDB": (f"duckdb:///{folder}/bench.duckdb", lambda: (0.0, 0)),
-            "ClickHouse": (server.url, lambda: _of(server.pid)),
+            "ClickHouse": (server.url, lambda: used(server.pid)),
         }
         for into, (url, served) in places.items():
             for kind in KINDS:
@@ -94,7 +94,7 @@ def _run(*arguments: str) -> dict[str, Any]:
     return {**found, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024}
 
 
-def _of(pid: int) -> tuple[float, int]:
+def used(pid: int) -> tuple[float, int]:
     """The seconds of the processor that a running process has used, and its peak of memory in bytes."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     peak = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -29,6 +29,7 @@ from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.known import history
 from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
 from ddb_assets.warehouse.clickhouse.lock import Lock
+from ddb_assets.warehouse.clickhouse.low_cardinality import few_values
 from ddb_assets.warehouse.clickhouse.publish import Plan, finish
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quoted, table
@@ -131,7 +132,7 @@ def _locked(
         try:
             fence = Fence(server, lock)
             views = history_views.free(server, report) if how.history is not None else {}
-            targets = prepare(server, fence, report, there)
+            targets = prepare(server, fence, report, there, few_values(storage, report, there))
             made = versions.prepare(server, fence, report, targets, relations, exports, how)
             history_views.show(fence, views, made, report)
             staged = stage(server, storage, report, targets, load_id)

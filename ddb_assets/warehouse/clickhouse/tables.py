@@ -54,11 +54,17 @@ class Target:
         return self.relation.column("version").name
 
 
-def prepare(server: Server, fence: Fence, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
+def prepare(
+    server: Server,
+    fence: Fence,
+    report: Report,
+    there: Mapping[str, RowsTable],
+    few: Mapping[str, frozenset[str]],
+) -> tuple[Target, ...]:
     """Creates or widens the tables and their views; returns the targets, the root first.
 
-    `there` is what `catalog.tables` says. Raises LoadError for a change of type that would lose values, and for a name that is
-    somebody else's.
+    `there` is what `catalog.tables` says, `few` has the new columns with few distinct values. Raises LoadError for a change of
+    type that would lose values, and for a name that is somebody else's.
     """
     targets: list[Target] = []
     root = there.get(report.root.name)
@@ -66,16 +72,20 @@ def prepare(server: Server, fence: Fence, report: Report, there: Mapping[str, Ro
     shown = {relation.name: _view(server, relation.name) for relation in report.relations}
     comment = f"{report.table_arn} {report.root.name}"
     for relation in report.relations:
-        have, place = there.get(relation.name), table(ROWS, relation.name)
+        have, place, repeated = (
+            there.get(relation.name),
+            table(ROWS, relation.name),
+            few.get(relation.name, frozenset()),
+        )
         if have is None:
-            server.execute(_creation(relation, place, comment))
+            server.execute(_creation(relation, place, comment, repeated))
         elif have.sorted_by != set(_sorted_by(relation)) and _is_created_again(server, relation, have):
-            fence.put(place, partial(_creations, relation, comment), there=True)
+            fence.put(place, partial(_creations, relation, comment, repeated), there=True)
             have = None
         if have is None:
             have = RowsTable({n: storable(k) for n, k in wanted(relation).items()}, frozenset())
         else:
-            have = evolved(server, fence, ROWS, relation, have, wanted(relation), comment, empty(relation))
+            have = evolved(server, fence, ROWS, relation, have, wanted(relation), comment, empty(relation), repeated)
         targets.append(Target(relation, have.types, keys))
     for target in targets:
         _show(fence, target, targets[0], report, shown[target.relation.name])
@@ -88,9 +98,11 @@ def _sorted_by(relation: Relation) -> tuple[str, ...]:
     return (*keys, *([LOAD, *index] if relation.path and keys else []))
 
 
-def _creation(relation: Relation, place: str, comment: str) -> str:
+def _creation(relation: Relation, place: str, comment: str, few: frozenset[str]) -> str:
     needed = {one.name for one in relation.columns if one.role in _NEEDED}
-    columns = [column(name, kind, nullable=name not in needed) for name, kind in wanted(relation).items()]
+    columns = [
+        column(name, kind, nullable=name not in needed, few=name in few) for name, kind in wanted(relation).items()
+    ]
     columns.append(f"{quoted(LOAD)} UInt64")
     engine = "ReplacingMergeTree"
     if not relation.path:
@@ -102,13 +114,14 @@ def _creation(relation: Relation, place: str, comment: str) -> str:
     )
 
 
-def _creations(relation: Relation, comment: str, place: str) -> list[str]:
-    return [_creation(relation, place, comment)]
+def _creations(relation: Relation, comment: str, few: frozenset[str], place: str) -> list[str]:
+    return [_creation(relation, place, comment, few)]
 
 
-def column(name: str, kind: SqlType, *, nullable: bool) -> str:
-    """A column as CREATE and ALTER TABLE have it."""
-    return f"{quoted(name)} {clickhouse_type(kind, nullable=nullable)} COMMENT {literal(str(storable(kind)))}"
+def column(name: str, kind: SqlType, *, nullable: bool, few: bool = False) -> str:
+    """A column as CREATE and ALTER TABLE have it. `few`: it is kept by a dictionary."""
+    typed = clickhouse_type(kind, nullable=nullable)
+    return f"{quoted(name)} {f'LowCardinality({typed})' if few else typed} COMMENT {literal(str(storable(kind)))}"
 
 
 def _is_created_again(server: Server, relation: Relation, have: RowsTable) -> bool:
@@ -133,8 +146,12 @@ def evolved(
     columns: Mapping[str, SqlType],
     comment: str,
     provisional: frozenset[str] = frozenset(),
+    few: frozenset[str] = frozenset(),
 ) -> RowsTable:
-    """Adds columns to a table of the relation, and widens others; `provisional` ones accept any type that is there."""
+    """Adds columns to a table of the relation, and widens others; `provisional` ones accept any type that is there.
+
+    Of the added ones, those that are `few` are kept by a dictionary.
+    """
     types, place = dict(have.types), table(prefix, relation.name)
     changes = []
     for name, kind in columns.items():
@@ -145,7 +162,7 @@ def evolved(
             )
         present = types.get(name)
         if present is None:
-            changes.append(f"ADD COLUMN {column(name, kind, nullable=True)}")
+            changes.append(f"ADD COLUMN {column(name, kind, nullable=True, few=name in few)}")
             types[name] = storable(kind)
             continue
         if name in provisional:
