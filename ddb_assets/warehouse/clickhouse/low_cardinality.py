@@ -49,5 +49,5 @@ def _few(storage: Storage, relation: Relation, texts: list[str]) -> frozenset[st
     chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
     likely = [name for name in texts if name in chunks and chunks[name].has_dictionary_page]
     rows = part.read_row_group(0, columns=likely) if likely else None
-    distinct = {name: len(rows.column(name).unique()) for name in likely} if rows else {}
+    distinct = {name: len(rows.column(name).unique()) for name in likely if name in rows.column_names} if rows else {}
     return frozenset(n for n, number in distinct.items() if number <= MOST and group.num_rows >= REPEATED * number)
