@@ -220,6 +220,7 @@ def test_a_history_that_is_switched_on_later_asks_for_the_exports_again(
     for export in (full, window):
         clickhouse.load(export)
     assert clickhouse.remembered("orders") == ()
+    assert {*clickhouse.rehearse(full, KEPT).views} == {"orders_history", "orders__lines_history"}
     plain = Source(orders.folder / "plain", orders.writes)
     with pytest.raises(LoadError, match="was flattened before Orders had a `history`"):
         clickhouse.load(plain.window(10, 20), KEPT)

@@ -132,7 +132,7 @@ def _locked(
         try:
             fence = Fence(server, lock)
             views = history_views.free(server, report) if how.history is not None else {}
-            targets = prepare(server, fence, report, there, few_values(storage, report, there))
+            targets = prepare(server, fence, report, there, few_values(server, storage, report, there))
             made = versions.prepare(server, fence, report, targets, relations, exports, how)
             history_views.show(fence, views, made, report)
             staged = stage(server, storage, report, targets, load_id)

@@ -14,6 +14,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.server import Server
 
 MOST = 1_000
 """A column with more distinct values among the rows that are looked at is an ordinary one."""
@@ -21,9 +22,13 @@ REPEATED = 10
 """How often a value must occur on average: of a few rows nobody knows."""
 
 
-def few_values(storage: Storage, report: Report, there: Mapping[str, RowsTable]) -> dict[str, frozenset[str]]:
-    """The new columns with few distinct values, by relation. `there` has the tables that exist."""
-    found = {}
+def few_values(
+    server: Server, storage: Storage, report: Report, there: Mapping[str, RowsTable]
+) -> dict[str, frozenset[str]]:
+    """The new columns with few distinct values, by relation; none in a rehearsal. `there` has the tables that exist."""
+    found: dict[str, frozenset[str]] = {}
+    if not server.reads_parts:
+        return found
     for relation in report.relations:
         have = there[relation.name].types if relation.name in there else {}
         texts = [

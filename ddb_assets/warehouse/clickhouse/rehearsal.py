@@ -44,6 +44,8 @@ class _StagingError(Exception):
 class _NotingServer(Server):
     """Notes what would change something, and lets another server answer queries. The lock that was noted is held."""
 
+    reads_parts = False
+
     def __init__(self, server: Server) -> None:
         self._server, self.settings = server, server.settings
         self.noted: list[str] = []

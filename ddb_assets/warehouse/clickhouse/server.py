@@ -41,8 +41,11 @@ class StatementError(WarehouseError):
 class Server:
     """A connection, open while it is entered as a context manager. Threads may use it at the same time.
 
-    Each statement is committed by itself. Raises WarehouseError; InterruptedLoadError for what may pass.
+    Each statement is committed by itself. Raises WarehouseError; InterruptedLoadError for what may pass. `reads_parts` is
+    False if no load comes to its rows.
     """
+
+    reads_parts = True
 
     def __init__(self, settings: ClickHouseSettings, aws: "AWS") -> None:
         self.settings, self._aws = settings, aws
