@@ -8,10 +8,11 @@ from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.scan import is_scan
 from ddb_assets.microseconds import to_micros
-from ddb_assets.warehouse.clickhouse.ledger import Ledger
+from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
 from ddb_assets.warehouse.clickhouse.sql import LEDGER
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.results import Load
 from ddb_assets.warehouse.sql.ledger import STREAM, LedgerRow
 from ddb_assets.warehouse.times import end
 
@@ -42,6 +43,14 @@ def history(ledger: Ledger, report: Report) -> History:
         scanned=bool(full) and is_scan(full[-1].export_id),
         ledger_id=max((entry.row.ledger_id for entry in ledger.every if entry.row.ledger_id), default=None),
     )
+
+
+def loads(entries: Sequence[Entry]) -> tuple[Load, ...]:
+    """The loads of these entries of the ledger as people are told of them: all that a stream brought is one."""
+    rows = [entry.row for entry in entries]
+    last = max((row.sequence for row in rows if row.export_type == STREAM), default=None)
+    shown = [row for row in rows if row.export_type != STREAM or row.sequence == last]
+    return tuple(Load(**{name: getattr(row, name) for name in Load.__dataclass_fields__}) for row in shown)
 
 
 def filled(ledger: Ledger) -> dict[str, frozenset[str]]:

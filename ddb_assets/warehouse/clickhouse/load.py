@@ -23,7 +23,16 @@ from typing import cast
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
-from ddb_assets.warehouse.clickhouse import catalog, history_state, history_views, ledger, of_streams, versions
+from ddb_assets.microseconds import to_micros
+from ddb_assets.warehouse.clickhouse import (
+    catalog,
+    history_state,
+    history_views,
+    ledger,
+    of_streams,
+    tail_views,
+    versions,
+)
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.known import history
@@ -69,8 +78,8 @@ def load(
     return result
 
 
-def refused(report: Report, options: LoadOptions) -> None:
-    """Raises LoadError for what a load into ClickHouse does not do."""
+def refused(report: Report, options: LoadOptions, *, records: bool = False) -> None:
+    """Raises LoadError for what a load into ClickHouse does not do. A tail says nothing of `records` that could not be read."""
     name = report.table
     if options.tables.views:
         raise LoadError(
@@ -85,7 +94,7 @@ def refused(report: Report, options: LoadOptions) -> None:
             "it out, or load into DuckDB or Redshift"
         )
     # guard: ClickHouse: items that could not be read
-    if report.missed:
+    if report.missed and not records:
         where = ", ".join(report.quarantine[:3])
         raise LoadError(
             f"{report.missed:,} items of export {report.export_id} could not be read, and a load into ClickHouse does not mark "
@@ -135,6 +144,9 @@ def _locked(
             targets = prepare(server, fence, report, there, few_values(server, storage, report, there))
             made = versions.prepare(server, fence, report, targets, relations, exports, how)
             history_views.show(fence, views, made, report)
+            if not moved:
+                types = {one.relation.name: one.types for one in targets}
+                tail_views.follow(server, fence, report, types, targets[0].keys)
             staged = stage(server, storage, report, targets, load_id)
             hides = newly_hidden(report, said.done[-1].hidden if said.done else {})
             kept = stage_versions(
@@ -202,6 +214,7 @@ def _decided(
         upserted=upserted,
         streams=streamed.text() if streamed else "",
         kept=versioned,
+        scan_ended=to_micros(report.scan.ended) if report.scan else None,
     )
     result = LoadResult(
         applied=True,

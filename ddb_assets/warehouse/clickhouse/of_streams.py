@@ -41,13 +41,6 @@ def asked(server: Server, report: Report, known: History, how: LoadOptions, move
     return None if is_done(said.position(moved.stream), moved) else said
 
 
-def shown(said: Ledger) -> list[LedgerRow]:
-    """The loads as people are told of them: all that a stream brought is one."""
-    rows = [entry.row for entry in said.done]
-    last = max((one.sequence for one in rows if one.export_type == STREAM), default=None)
-    return [one for one in rows if one.export_type != STREAM or one.sequence == last]
-
-
 def newest(said: Ledger) -> LedgerRow:
     """The load that brought the position to where it is."""
     return [entry.row for entry in said.done if entry.row.export_type == STREAM][-1]

@@ -3,12 +3,15 @@
 from functools import partial
 
 from ddb_assets.logs import about
-from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.clickhouse import ledger, streams
+from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
+from ddb_assets.warehouse.clickhouse import catalog, ledger, streams, tidying
+from ddb_assets.warehouse.clickhouse.ledger import Ledger
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.publish import Plan, finish
 from ddb_assets.warehouse.clickhouse.server import Server
+from ddb_assets.warehouse.clickhouse.sql import TAIL
 from ddb_assets.warehouse.clickhouse.streams import NONE, Streams
+from ddb_assets.warehouse.clickhouse.tail_tables import is_lost
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.sql.load import tried
 from ddb_assets.warehouse.sql.streams import is_done
@@ -19,7 +22,9 @@ def position(server: Server, root: str, stream: str) -> Position:
     pending = ledger.read(server, root).pending
     if pending and (planned := Plan.parse(pending.plan).streams):
         return Streams.parse(planned).position(stream)
-    return (streams.read(server, root) or NONE).position(stream)
+    said = streams.read(server, root) or NONE
+    lost = said.relations and is_lost(said, catalog.tables(server, said.relations, TAIL))
+    return BEGINNING_OF_STREAM if lost else said.position(stream)
 
 
 def move(server: Server, root: str, moved: Moved, *, patience: float) -> None:
@@ -30,19 +35,30 @@ def move(server: Server, root: str, moved: Moved, *, patience: float) -> None:
 
 def _move(server: Server, root: str, moved: Moved, patience: float) -> None:
     with Lock(server, root, patience=patience) as lock:
-        said = provided(server, root)
-        if not is_done(said.position(moved.stream), moved):
-            streams.decide(server, lock, root, said.moved(moved))
+        _, said = provided(server, root)
+        if said.relations and is_lost(said, catalog.tables(server, said.relations, TAIL)):
+            said = said.started_over()
+            streams.decide(server, lock, root, said)
+        if is_done(said.position(moved.stream), moved):
+            return
+        after = said.moved(moved)
+        streams.decide(server, lock, root, after)
+        if tidying.is_due(after):
+            tidying.tidy(server, root, after)
 
 
-def provided(server: Server, root: str) -> Streams:
-    """Under the lock: what the table of positions says, which is created if it is missing. A decided load is finished first."""
-    pending = ledger.read(server, root).pending
+def provided(server: Server, root: str) -> tuple[Ledger, Streams]:
+    """Under the lock: what the ledger and the table of positions say, which are created if they are missing.
+
+    A load that was decided is finished first.
+    """
+    loads = ledger.read(server, root)
     # guard: ClickHouse: a decided load is finished before a position moves
-    if pending:
-        finish(server, pending)
+    if loads.pending:
+        finish(server, loads.pending)
+        loads = ledger.read(server, root)
     said = streams.read(server, root)
     if said is None:
         ledger.provide(server, root)
         streams.provide(server, root)
-    return said or NONE
+    return loads, said or NONE

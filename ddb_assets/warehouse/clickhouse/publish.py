@@ -20,7 +20,7 @@ from ddb_assets.warehouse.clickhouse import history_publish, ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.settling import settle
+from ddb_assets.warehouse.clickhouse.settling import Unsettled, settle
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
 from ddb_assets.warehouse.clickhouse.version_staging import Kept
 from ddb_assets.warehouse.errors import WarehouseError
@@ -33,8 +33,8 @@ class Plan:
 
     `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
     tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the row that the table of
-    positions gets with a load of a stream's records (`streams.py`). `kept` is what is left to do for the history, if the load
-    changes any.
+    positions gets with a load of a stream's records, and `scan_ended` is when the export's scan ended (`settling.py`). `kept` is
+    what is left to do for the history, if the load changes any.
     """
 
     load: int
@@ -45,6 +45,7 @@ class Plan:
     upserted: int
     streams: str = ""
     kept: Kept | None = None
+    scan_ended: int | None = None
 
     def text(self) -> str:
         """As the ledger keeps it."""
@@ -92,7 +93,7 @@ def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
         )
     if plan.kept:
         history_publish.clean(server, root, plan.kept, plan.load, plan.keys, VERSION)
-    settled = settle(server, pending, plan.streams, plan.stages)
+    settled = settle(server, pending, Unsettled(plan.streams, plan.scan_ended), plan.stages)
     counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
     entry = ledger.done(pending, counted, datetime.now(UTC))
     ledger.end(server, entry)

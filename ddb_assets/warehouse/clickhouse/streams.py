@@ -1,7 +1,8 @@
 """Where the streams of a table have been read to: `_ddb_stream__<root>`, whose newest row says everything.
 
-Each move adds a row, so one insert decides. A load of records into the table itself has its row in its plan, and `publish.py`
-adds it.
+Each move adds a row, so one insert decides. The row of a load into the tail (`load_tail.py`) names that load: from then on
+views show the rows of it. A load into the table itself has its row in its plan, and `publish.py` adds it. Older rows stay as long
+as the tail has rows of their load (`tidying.py`).
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
@@ -30,13 +31,14 @@ NEVER = 0
 class Streams:
     """The newest row: its number, 0 without one; the position in each stream; and what is in the tail.
 
-    The tail has tables of these `relations`, and rows of this `identity` in which these paths are `hidden`. It shows nothing
-    from before the time `settled`, in microseconds since 1970, and no load with a number below `since`.
+    The tail has tables of these `relations`, and rows with these `keys` and this `identity`, in which these paths are `hidden`.
+    It shows nothing from before the time `settled`, in microseconds since 1970, and no load with a number below `since`.
     """
 
     number: int = 0
     positions: Mapping[str, Position] = field(default_factory=dict)
     relations: frozenset[str] = frozenset()
+    keys: tuple[str, ...] = ()
     identity: Identity | None = None
     hidden: Mapping[str, str] = field(default_factory=dict)
     settled: int = 0
@@ -63,11 +65,12 @@ class Streams:
             return after
         relations = self.relations | {relation.name for relation in report.relations}
         hidden = {one.path: one.how for one in report.hidden}
-        return replace(after, relations=relations, identity=report.identity, hidden=hidden)
+        keys = tuple(column.name for column in report.root.keys) or self.keys
+        return replace(after, relations=relations, keys=keys, identity=report.identity, hidden=hidden)
 
     def started_over(self) -> "Streams":
         """Without positions, and without anything in the tail."""
-        return Streams(number=self.number + 1, since=first_load(self.number + 1))
+        return Streams(number=self.number + 1, keys=self.keys, since=first_load(self.number + 1))
 
     def covered(self, limit: int | None) -> "Streams":
         """After exports cover all from before this time: gaps that they cover end."""
@@ -92,8 +95,8 @@ class Streams:
             for stream, one in found["positions"].items()
         }
         identity = Identity.model_validate(found["identity"]) if found["identity"] else None
-        relations = frozenset(found["relations"])
-        return cls(**found | {"positions": positions, "identity": identity, "relations": relations})
+        sets = {"relations": frozenset(found["relations"]), "keys": tuple(found["keys"])}
+        return cls(**found | sets | {"positions": positions, "identity": identity})
 
 
 NONE = Streams()

@@ -10,18 +10,28 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.clickhouse import catalog, history_state, ledger, of_streams, positions
+from ddb_assets.warehouse.clickhouse import catalog, history_state, ledger, positions
 from ddb_assets.warehouse.clickhouse.forgetting import forget, holdings
 from ddb_assets.warehouse.clickhouse.inspection import differing, inspect
+from ddb_assets.warehouse.clickhouse.known import loads
 from ddb_assets.warehouse.clickhouse.load import load
+from ddb_assets.warehouse.clickhouse.load_tail import load_tail
 from ddb_assets.warehouse.clickhouse.self_test import self_test
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settings import ClickHouseSettings
 from ddb_assets.warehouse.clickhouse.sql import quoted
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions, nothing
-from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams, NotFollowing
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, Load, LoadResult, Recorded, Rehearsal
+from ddb_assets.warehouse.refused import NoColdTier, NoOwnStreams
+from ddb_assets.warehouse.results import (
+    Finding,
+    Holdings,
+    Inspection,
+    LoadResult,
+    Recorded,
+    Rehearsal,
+    TailResult,
+)
 
 if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
@@ -29,10 +39,8 @@ if TYPE_CHECKING:
 PATIENCE = 300.0
 
 
-class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
+class ClickHouseWarehouse(NoOwnStreams, NoColdTier):
     """Implements `Warehouse`. A load waits up to `patience` seconds for another load of the same table."""
-
-    not_followed = "ClickHouse, unless it fills the table alone (`source: stream`)"
 
     def __init__(
         self, settings: ClickHouseSettings, *, storage: Storage, aws: "AWS", patience: float = PATIENCE
@@ -58,6 +66,10 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
         """Applies the export; its tables change together (`publish.py`)."""
         return load(self.server, self._storage, report, options, patience=self._patience)
 
+    def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
+        """Applies the records in a few inserts; the one that moves the position shows them."""
+        return load_tail(self.server, self._storage, report, moved, options, patience=self._patience)
+
     def load_stream(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> LoadResult:
         """Applies the records like a window; the row of the ledger that decides has the position."""
         return load(self.server, self._storage, report, options, patience=self._patience, moved=moved)
@@ -82,12 +94,11 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
 
     def recorded(self, root: str, *, counted: bool = False) -> Recorded:
         """Reads the ledger; a load that is decided and not finished is not in it."""
-        every = of_streams.shown(ledger.read(self.server, root))
-        loads = tuple(Load(**{name: getattr(row, name) for name in _LOAD}) for row in every)
-        if not (loads and counted):
-            return Recorded(loads, {})
-        rows = every[-1].table_rows
-        return Recorded(loads, differing(self.server, rows), rows)
+        done = ledger.read(self.server, root).done
+        if not (done and counted):
+            return Recorded(loads(done), {})
+        rows = done[-1].row.table_rows
+        return Recorded(loads(done), differing(self.server, rows), rows)
 
     def remembered(self, root: str) -> tuple[tuple[datetime, datetime], ...]:
         """Reads the table of the history's exports."""
@@ -123,6 +134,3 @@ class ClickHouseWarehouse(NotFollowing, NoOwnStreams, NoColdTier):
     def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
         """Loads a small table, changes it, and drops it."""
         yield from self_test(self, storage, folder)
-
-
-_LOAD = tuple(Load.__dataclass_fields__)
