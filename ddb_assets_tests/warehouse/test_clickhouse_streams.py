@@ -1,25 +1,42 @@
 """Records of a stream in ClickHouse, which has no transactions: rows and position move together, whoever dies."""
 
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddb_assets.contract.durable import NewerFormatError
-from ddb_assets.contract.report import Report
-from ddb_assets.streams.position import Position
-from ddb_assets.warehouse.clickhouse import of_streams
+from ddb_assets.contract.report import Column, Hidden, Report
+from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
+from ddb_assets.warehouse.clickhouse import of_streams, tidying
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
-from ddb_assets.warehouse.errors import InterruptedLoadError, StreamMovedError
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, StreamMovedError
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.results import TailResult
 from ddb_assets_tests.support.clickhouse import again
 from ddb_assets_tests.support.engines import read
 from ddb_assets_tests.support.examples import SOAK
-from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
+from ddb_assets_tests.warehouse.exports import (
+    BASE_MICROS,
+    DELETED,
+    EXTRA,
+    KEY,
+    NOTE,
+    VERSION,
+    Item,
+    Source,
+    at,
+    relation,
+    report,
+    write,
+)
 from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, paused, take_away, watched
 
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders-cdc"
-HOUR = 3600 * 1_000_000
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
 Change = tuple[str, int, Item | None]
 
 
@@ -27,7 +44,7 @@ class Read:
     """What is read of a stream of one shard: each landing follows the one before."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.number = source, 0
+        self.source, self.number, self.read_at = source, 0, HOUR
 
     def landing(self, *changes: Change) -> tuple[Report, Moved]:
         times = [time for _, time, _ in changes]
@@ -37,7 +54,7 @@ class Read:
     def move(self) -> Moved:
         start = Position({"shard-0": str(self.number)} if self.number else {})
         self.number += 1
-        return Moved(ARN, start, Position({"shard-0": str(self.number)}, {"shard-0": BASE_MICROS + HOUR}))
+        return Moved(ARN, start, Position({"shard-0": str(self.number)}, {"shard-0": BASE_MICROS + self.read_at}))
 
 
 @pytest.fixture
@@ -169,3 +186,251 @@ def test_positions_of_a_newer_version_are_refused(clickhouse: ClickHouseWarehous
     ):
         with pytest.raises(NewerFormatError, match=r"_ddb_stream__orders: a newer ddb_assets .* has version 2"):
             call()
+
+
+@pytest.fixture
+def beside(clickhouse: ClickHouseWarehouse, stream: Read) -> ClickHouseWarehouse:
+    """`orders` with a, b and c, and a tail that says something of a."""
+    for key, lines in (("a", ("x", "y")), ("b", ("x",)), ("c", ())):
+        stream.source.put(1, key, "old", *lines)
+    clickhouse.load(stream.source.full(10))
+    say(clickhouse, stream, ("a", HOUR, Item("said", ("u", "v"))))
+    return clickhouse
+
+
+def say(warehouse: ClickHouseWarehouse, stream: Read, *changes: Change) -> TailResult:
+    stream.source.writes += [(time, key, item) for key, time, item in changes]
+    return warehouse.load_tail(*stream.landing(*changes))
+
+
+def counted(warehouse: ClickHouseWarehouse, table: str) -> int:
+    return int(str(warehouse.query(f"SELECT count() FROM `{table}`")[0][0]))
+
+
+def live(warehouse: ClickHouseWarehouse) -> dict[str, Item]:
+    return read(warehouse, "_live")
+
+
+def test_one_insert_shows_all_of_a_landing(beside: ClickHouseWarehouse, stream: Read) -> None:
+    """And few statements are needed, none of which is DDL but for the lock."""
+    old, seen, said = live(beside), [], list[str]()
+    with again(beside) as reader:
+
+        def after(text: str) -> None:
+            said.append(text)
+            seen.append(live(reader))
+
+        watched(beside, after)
+        say(
+            beside,
+            stream,
+            ("a", HOUR + 1, Item("new", ("w",))),
+            ("b", HOUR + 1, None),
+            ("d", HOUR, Item("new", ("x",))),
+        )
+    new = {"a": Item("new", ("w",)), "c": Item("old"), "d": Item("new", ("x",))}
+    turn = seen.index(new)
+    assert (seen[:turn], seen[turn:]) == ([old] * turn, [new] * (len(seen) - turn))
+    kinds = [" ".join(text.split()[:3]) for text in said]
+    assert kinds == [
+        "CREATE TABLE `_ddb_lock__orders`",
+        "INSERT INTO `_ddb_tail__orders`",
+        "INSERT INTO `_ddb_tail__orders__lines`",
+        "INSERT INTO `_ddb_stream__orders`",
+        "DROP TABLE `_ddb_lock__orders`",
+    ]
+
+
+def test_a_reader_of_the_live_view_sees_no_older_write_while_an_export_settles(
+    beside: ClickHouseWarehouse, stream: Read
+) -> None:
+    say(beside, stream, ("b", HOUR - 5, None), ("d", HOUR + 1, Item("new", ("x",))))
+    shown, seen = live(beside), []
+    stream.read_at = 3 * HOUR
+    beside.move_stream("orders", stream.move())
+    with again(beside) as reader:
+        watched(beside, lambda _: seen.append(live(reader)))
+        result = beside.load(stream.source.window(10, 2 * HOUR))
+    assert seen == [shown] * len(seen)
+    assert (result.agreed, result.healed, result.stream_missed) == (3, 0, 0)
+    assert [counted(beside, f"_ddb_tail__{name}") for name in ("orders", "orders__lines")] == [0, 0]
+    assert counted(beside, "_ddb_stream__orders") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_whoever_dies_leaves_all_of_a_landing_in_the_tail_or_nothing(
+    beside: ClickHouseWarehouse, stream: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After every statement of a load of records, or of an export that settles some."""
+    last, survived, time, covered = 1, set[str](), HOUR + 10, 10
+    while survived != {"records", "export"}:
+        kind = "export" if last % 4 == 3 else "records"
+        old, before = live(beside), beside.stream_position("orders", ARN)
+        changes = ("a", time, Item(f"{time}", ("z",) * (last % 3))), ("b", time, None if last % 2 else Item("again"))
+        records = kind == "records"
+        landing = stream.landing(*changes)
+        if records:
+            stream.source.writes += [(when, key, item) for key, when, item in changes]
+        else:
+            stream.number -= 1
+        window = stream.source.window(covered, time - 5)
+        monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
+        with again(beside) as mortal:
+            dying(mortal, last)
+            try:
+                mortal.load_tail(*landing) if records else mortal.load(window)
+                survived.add(kind)
+            except KilledError:
+                pass
+        monkeypatch.undo()
+        monkeypatch.setenv("DDB_ASSETS_CLICKHOUSE_PASSWORD", "sandbox")
+        position, left = beside.stream_position("orders", ARN), live(beside)
+        state = {key: item for key, (_, item) in stream.source.state(10 * HOUR).items()}
+        if records:
+            assert position in (before, landing[1].end)
+            assert left == (old if position == before else state)
+            assert beside.load_tail(*landing).applied == (position == before)
+        else:
+            assert (left, position) == (old, before)
+            beside.load(window)
+            covered = time - 5
+        assert live(beside) == state
+        time, last = time + 2 * MINUTE, last + 1 if SOAK else last + (1 if last < 6 else 5)
+    assert beside.inspect(stream.source.window(10, 20)).leftovers == ()
+
+
+def test_a_follower_that_wakes_up_shows_nothing(beside: ClickHouseWarehouse, stream: Read) -> None:
+    old = live(beside)
+    landing, moved = stream.landing(("a", HOUR + 1, Item("of the sleeper")))
+    other = Moved(ARN, moved.start, Position({"shard-0": "7"}))
+
+    def meanwhile() -> None:
+        take_away(beside)
+        beside.move_stream("orders", other)
+
+    with again(beside) as sleeper:
+        reached = paused(sleeper, "INSERT INTO `_ddb_stream__", meanwhile)
+        with suppress(InterruptedLoadError, StreamMovedError):
+            sleeper.load_tail(landing, moved)
+    assert reached()
+    assert live(beside) == old
+    assert beside.stream_position("orders", ARN) == other.end
+
+
+def test_what_a_dead_load_has_left_is_never_shown_and_goes(
+    beside: ClickHouseWarehouse, stream: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is newer than all that is shown, and its number is that of the next load. What no view shows is deleted."""
+    monkeypatch.setattr(tidying, "EVERY", 4)
+    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
+    with again(beside) as mortal:
+        watched(mortal, lambda text: dying(mortal, 0) if "_ddb_tail__orders__lines" in text else None)
+        with pytest.raises(KilledError):
+            mortal.load_tail(*stream.landing(("a", HOUR + 9, Item("never", ("n", "n", "n")))))
+    stream.number -= 1
+    say(beside, stream, ("a", HOUR + 1, Item("new", ("w",))))
+    assert live(beside)["a"] == Item("new", ("w",))
+    assert counted(beside, "_ddb_tail__orders") == 3
+    for number in range(2):
+        say(beside, stream, ("c", HOUR + number, Item("new", ("x",) * number)))
+    assert live(beside) == {"a": Item("new", ("w",)), "b": Item("old", ("x",)), "c": Item("new", ("x",))}
+    assert [counted(beside, f"_ddb_tail__{name}") for name in ("orders", "orders__lines")] == [2, 2]
+    assert counted(beside, "_ddb_stream__orders") == 2
+    for _ in range(9):
+        beside.move_stream("orders", stream.move())
+    assert counted(beside, "_ddb_stream__orders") < 7
+
+
+@pytest.mark.parametrize("lost", ["_ddb_tail__orders", "_ddb_tail__orders__lines", "_ddb_stream__orders"])
+def test_a_tail_that_has_lost_a_table_is_read_again(beside: ClickHouseWarehouse, stream: Read, lost: str) -> None:
+    beside.server.execute(f"DROP TABLE {lost} SYNC")
+    assert beside.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+    beside.load(stream.source.window(10, 20))
+    assert beside.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+    stream.number = 0
+    say(beside, stream, ("b", HOUR, None), ("d", HOUR, Item("new")))
+    assert live(beside) == {"a": Item("old", ("x", "y")), "c": Item("old"), "d": Item("new")}
+    stream.number = 1
+    beside.move_stream("orders", stream.move())
+
+
+def test_an_export_that_another_load_has_finished_leaves_positions_alone(
+    beside: ClickHouseWarehouse, stream: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts the table over, is paused when it has brought its rows, and wakes up when a follower has gone on."""
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
+    restart = stream.source.full(20)
+    undone = "SELECT countIf(state = 'begun') - countIf(state = 'done') FROM `_ddb_loads__orders`"
+    moved: list[Moved] = []
+
+    def meanwhile() -> None:
+        take_away(beside)
+        stream.number = 0
+        moved.append(stream.move())
+        beside.move_stream("orders", moved[0])
+
+    with again(beside) as sleeper:
+        fetch: Any = sleeper.server.fetch
+
+        def paused_fetch(query: str) -> Any:
+            if query.startswith("SELECT said") and not moved and beside.query(undone) == [(1,)]:
+                meanwhile()
+            return fetch(query)
+
+        changed: Any = sleeper.server
+        changed.fetch = paused_fetch
+        with suppress(InterruptedLoadError):
+            sleeper.load(restart, LoadOptions(restart=True))
+    assert moved
+    assert beside.stream_position("orders", ARN) == moved[0].end
+
+
+def test_a_table_that_starts_over_starts_its_tail_over(beside: ClickHouseWarehouse, stream: Read) -> None:
+    beside.load(stream.source.full(20), LoadOptions(restart=True))
+    assert live(beside) == read(beside)
+    assert counted(beside, "_ddb_tail__orders") == 0
+    assert beside.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+
+
+def test_a_tail_has_no_values_that_are_hidden_now(beside: ClickHouseWarehouse, stream: Read) -> None:
+    hides = {"hidden": (Hidden(path="note", how="null", columns={"orders": ("note",)}),)}
+    landing, moved = stream.landing(("b", HOUR, Item("hidden by then")))
+    with pytest.raises(LoadError, match="note is hidden now"):
+        beside.load_tail(landing.model_copy(update=hides), moved)
+    beside.load(stream.source.full(20).model_copy(update=hides))
+    assert live(beside) == read(beside)
+    assert beside.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+
+
+def test_all_of_a_tail_is_held_and_forgotten_with_its_table(beside: ClickHouseWarehouse) -> None:
+    beside.server.execute("CREATE TABLE orders__lines_live_too (x Int8) ENGINE = Memory")
+    held = beside.holdings("orders")
+    tail = {"_ddb_tail__orders", "_ddb_tail__orders__lines", "_ddb_stream__orders"}
+    assert tail < held.tables.keys()
+    assert set(held.views) == {"orders", "orders__lines", "orders_live", "orders__lines_live"}
+    beside.forget("orders", held, patience=1.0)
+    assert beside.query("SHOW TABLES") == [("_ddb_loads",), ("orders__lines_live_too",)]
+
+
+def test_a_name_of_somebody_else_is_no_live_view(clickhouse: ClickHouseWarehouse, stream: Read) -> None:
+    clickhouse.server.execute("CREATE TABLE orders_live (x Int8) ENGINE = Memory")
+    with pytest.raises(LoadError, match="orders_live must show a table together with what its stream says"):
+        say(clickhouse, stream, ("a", 1, Item("new")))
+    assert "orders_live" not in clickhouse.holdings("orders").views
+
+
+def test_a_column_that_grows_grows_in_the_tail_and_in_the_view(
+    beside: ClickHouseWarehouse, stream: Read, tmp_path: Path
+) -> None:
+    for number, (kind, value, time) in enumerate([("BIGINT", 7, HOUR + 3), ("VARCHAR(16)", "x", HOUR + 4)]):
+        amount = Column(name="amount", path=("amount",), type=kind)
+        row = {"order_id": f"w{number}", "amount": value, "_ddb_version": BASE_MICROS + time, "_ddb_deleted": False}
+        root = write(tmp_path / f"{number}", relation("orders", (KEY, NOTE, amount, VERSION, DELETED, EXTRA)), [row])
+        landing = report([root], window=(at(time - 1), at(time + 1)))
+        if number:
+            beside.load(report([root], window=(at(10), at(time + 1))))
+        else:
+            beside.load_tail(landing, stream.move())
+    found = "SELECT order_id, amount FROM orders_live WHERE amount IS NOT NULL ORDER BY 1"
+    assert beside.query(found) == [("w0", "7"), ("w1", "x")]

@@ -54,6 +54,11 @@ MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders-cdc"
 TAIL = ["_ddb_tail__orders", "_ddb_tail__orders__lines", "_ddb_tombstones___ddb_tail__orders"]
+COUNTS = (
+    "_ddb_load IN (SELECT load FROM _ddb_stream__orders) "
+    "AND _ddb_version >= (SELECT argMax(settled, number) FROM _ddb_stream__orders)"
+)
+"""What a row of a tail in ClickHouse must be to count."""
 Change = tuple[str, int, Item | None]
 OTHER = Moved("other", BEGINNING_OF_STREAM, Position({"a": "1"}, {"a": 1}))
 
@@ -103,12 +108,9 @@ class Streamed:
     def tail(self) -> list[int]:
         """The rows of the tail's tables: items, list rows, deletes."""
         if isinstance(self.warehouse, ClickHouseWarehouse):
-            marks = (
-                "_ddb_tail__orders WHERE _ddb_gone = 0",
-                "_ddb_tail__orders__lines",
-                "_ddb_tail__orders WHERE _ddb_gone = 1",
-            )
-            return [int(str(select(self.warehouse, f"SELECT COUNT(*) FROM {mark}")[0][0])) for mark in marks]
+            root, lines = (f"SELECT COUNT(*) FROM {name} WHERE {COUNTS}" for name in TAIL[:2])
+            queries = f"{root} AND _ddb_gone = 0", lines, f"{root} AND _ddb_gone = 1"
+            return [int(select(self.warehouse, query)[0][0]) for query in queries]
         return list(self.opened.rows(TAIL).values())
 
     @property

@@ -100,6 +100,7 @@ def _locked(
         check_present(report, known, rows, chain)
         check_owned(server, report, known, rows)
         hides = hiding(report, ledger, restart=False)
+        check_hidden(server, report, ledger, there=known.sequence > 0, whole=False)
         # guard: ClickHouse: a tail of other hidden values
         if tail_tables.is_lost(said, there) or (said.relations and said.hidden != hides):
             said = said.started_over()
@@ -107,7 +108,6 @@ def _locked(
         if is_done(said.position(moved.stream), moved):
             return TailResult(applied=False)
         refuse_tail(report, known, [said.identity] if said.identity else [], chain)
-        check_hidden(server, report, ledger, there=known.sequence > 0, whole=False)
         targets = _prepared(server, report, rows)
         keys = targets[0].keys
         types = {target.relation.name: target.types for target in targets}

@@ -1,8 +1,8 @@
 """Where the streams of a table have been read to: `_ddb_stream__<root>`, whose newest row says everything.
 
 Each move adds a row, so one insert decides. The row of a load into the tail (`load_tail.py`) names that load: from then on
-views show the rows of it. A load into the table itself has its row in its plan, and `publish.py` adds it. Older rows stay as long
-as the tail has rows of their load (`tidying.py`).
+views show the rows of it. A load into the table itself has its row in its plan, and `publish.py` adds it. Older rows stay while
+the tail has rows of their load (`tidying.py`).
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
