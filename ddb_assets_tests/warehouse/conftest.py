@@ -84,6 +84,9 @@ ON_CLICKHOUSE = frozenset(
     {
         "test_any_order_of_records_leaves_the_newest_write",
         "test_records_are_applied_once_or_not_at_all",
+        "test_what_exports_cover_does_not_enter",
+        "test_what_the_stream_said_is_compared_before_it_is_forgotten",
+        "test_a_stream_can_come_before_the_first_export",
     }
 )
 """The tests of `warehouse` that always run on ClickHouse too. `CONFORMANCE=clickhouse` runs all of them, and no others."""

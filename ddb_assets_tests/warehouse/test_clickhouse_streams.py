@@ -434,3 +434,52 @@ def test_a_column_that_grows_grows_in_the_tail_and_in_the_view(
             beside.load_tail(landing, stream.move())
     found = "SELECT order_id, amount FROM orders_live WHERE amount IS NOT NULL ORDER BY 1"
     assert beside.query(found) == [("w0", "7"), ("w1", "x")]
+
+
+def test_a_type_that_holds_no_values_of_the_tail_is_refused(
+    beside: ClickHouseWarehouse, stream: Read, tmp_path: Path
+) -> None:
+    def said(kind: str, value: object, time: int, begin: int) -> Report:
+        amount = Column(name="amount", path=("amount",), type=kind)
+        row = {"order_id": "w", "amount": value, "_ddb_version": BASE_MICROS + time, "_ddb_deleted": False}
+        root = write(tmp_path / kind, relation("orders", (KEY, NOTE, amount, VERSION, DELETED, EXTRA)), [row])
+        return report([root], window=(at(begin), at(time + 1)))
+
+    beside.load_tail(said("BIGINT", 7, HOUR, HOUR - 1), stream.move())
+    with pytest.raises(
+        LoadError, match=r"column 'amount' of _ddb_tail__orders is BIGINT, and that of orders is BOOLEAN now"
+    ):
+        beside.load(said("BOOLEAN", True, HOUR + 1, 10))
+    assert beside.query("SELECT amount FROM `_ddb_tail__orders` WHERE order_id = 'w'") == [(7,)]
+
+
+def test_what_a_contract_hides_starts_a_tail_over(clickhouse: ClickHouseWarehouse, stream: Read) -> None:
+    say(clickhouse, stream, ("a", 1, Item("to be hidden")))
+    landing, moved = stream.landing(("b", 2, Item("hidden")))
+    hides = {"hidden": (Hidden(path="note", how="null", columns={"orders": ("note",)}),)}
+    with pytest.raises(StreamMovedError):
+        clickhouse.load_tail(landing.model_copy(update=hides), moved)
+    assert clickhouse.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+    assert live(clickhouse) == {}
+
+
+def test_who_tidies_up_late_takes_nothing_from_the_next_load(beside: ClickHouseWarehouse, stream: Read) -> None:
+    """It is paused with a statement on its way, which reaches the server when the rows of another load are not decided yet."""
+    late: list[str] = []
+    with again(beside) as sleeper:
+        changed: Any = sleeper.server
+        execute = changed.execute
+
+        def stopped(statement: str, data: bytes | None = None) -> None:
+            if statement.startswith("DELETE FROM `_ddb_tail__orders`"):
+                late.append(statement)
+                raise KilledError
+            execute(statement, data)
+
+        changed.execute = stopped
+        with pytest.raises(KilledError):
+            sleeper.load(stream.source.window(10, 2 * HOUR))
+    take_away(beside)
+    landing, moved = stream.landing(("a", 3 * HOUR, Item("new", ("x",))))
+    beside.load_tail(landing, moved, LoadOptions(before_commit=lambda: beside.server.execute(late[0])))
+    assert live(beside)["a"] == Item("new", ("x",))

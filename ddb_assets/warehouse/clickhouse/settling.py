@@ -56,8 +56,9 @@ def settle(server: Server, pending: Entry, plan: Unsettled, stages: Mapping[str,
     covered = covered_until(Recorded(loads([*([] if pending.restarts else done), pending]), {}))
     limit = None if covered is None else to_micros(settled_before(covered))
     found, after = Settled(), said.covered(limit)
+    over = pending.restarts or _is_other(pending, said)
     # guard: ClickHouse: a tail of other rows than the table's
-    if pending.restarts or _is_other(pending, said):
+    if over:
         after = replace(said.started_over(), settled=limit or 0)
     elif covered is None or covered == before:
         return found
