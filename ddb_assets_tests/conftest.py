@@ -4,6 +4,7 @@ Property tests have no deadline, because a busy machine is not a defect.
 """
 
 import gc
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -223,12 +224,20 @@ def streaming_redshift(sandbox: Sandbox) -> Iterator[RedshiftServer]:
 
 
 @pytest.fixture
-def shop(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """On DuckDB, or on ClickHouse by the parameter `clickhouse`. With `CONFORMANCE=clickhouse` every test has the latter."""
     for name in REAL_ACCOUNT:
         monkeypatch.delenv(name, raising=False)
     for name, value in environment(sandbox).items():
         monkeypatch.setenv(name, value)
-    return Shop.opened(sandbox, tmp_path)
+    opened = Shop.opened(sandbox, tmp_path)
+    if "clickhouse" not in {getattr(request, "param", ""), os.environ.get("CONFORMANCE")}:
+        return opened
+    found: ClickHouseWarehouse = request.getfixturevalue("clickhouse")
+    settings = found.server.settings
+    return replace(
+        opened, address=f"clickhouse://{settings.user}@{settings.host}:{settings.port}/{settings.database}?secure=0"
+    )
 
 
 @pytest.fixture

@@ -88,9 +88,10 @@ def test_the_demo_of_a_stream_shows_changes_at_once_and_heals_what_was_lost() ->
 
 
 @pytest.mark.usefixtures("state")
-def test_the_demo_of_a_stream_does_the_same_on_redshift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_stream, "LOOKS", 3)
-    done = demo_again("--stream", "--redshift")
+@pytest.mark.parametrize("warehouse", ["redshift", "clickhouse"])
+def test_the_demo_of_a_stream_does_the_same_on_a_server(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_stream, "LOOKS", 2)
+    done = demo_again("--stream", f"--{warehouse}")
     assert done.exit_code == 0, done.stderr
     check_stream(done.stdout)
 

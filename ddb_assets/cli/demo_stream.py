@@ -16,7 +16,7 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
 from ddb_assets.cli.output import print_json, progress_console, say
-from ddb_assets.cli.sandbox import LAKE_URI, environment, forget_real_account, redshift_emulator
+from ddb_assets.cli.sandbox import LAKE_URI, SERVERS, Server, environment, forget_real_account
 from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
@@ -114,10 +114,10 @@ class Shop:
         return sum(source.get(key) != live.get(key) for key in source.keys() | live.keys())
 
 
-def run(items: int, *, redshift: bool, as_json: bool) -> None:
+def run(items: int, *, warehouse: Server | None, as_json: bool) -> None:
     """Runs the demo and prints what happens. Raises StreamDemoError if the live table is wrong at the end."""
     tell: Callable[[str], None] = (lambda _: None) if as_json else say
-    with _shop(items, redshift=redshift) as shop:
+    with _shop(items, warehouse) as shop:
         begin = shop.now()
         shop.sandbox.clock.advance(RESTORABLE_AFTER)
         full = shop.load(FullExport("demo", begin))
@@ -146,7 +146,7 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
             f"The window of these minutes is exported and loaded. Of its orders {window.agreed} were as the stream had said, "
             f"{window.healed} were not, and {window.stream_missed} the stream had never named. Orders that differ: {left}"
         )
-        tell(f"\nWarehouse: {shop.warehouse}" if not redshift else "")
+        tell(f"\nWarehouse: {shop.warehouse}" if not warehouse else "")
         if as_json:
             counts = {"at_rest": at_rest, "lost": lost, "left": left}
             print_json({"changes": writer.count, "slowest_seconds": round(slowest, 3), "differ": counts})
@@ -173,7 +173,7 @@ def _look(shop: Shop, writer: demo_stream.Writer, tell: Callable[[str], None]) -
 
 
 @contextmanager
-def _shop(items: int, *, redshift: bool) -> Iterator[Shop]:
+def _shop(items: int, warehouse: Server | None) -> Iterator[Shop]:
     """A new sandbox and a new warehouse; a warehouse of DuckDB stays afterwards."""
     folder = state_folder() / "stream-demo"
     file = folder / "warehouse.duckdb"
@@ -187,7 +187,7 @@ def _shop(items: int, *, redshift: bool) -> Iterator[Shop]:
             arn = demo_stream.open_stream(sandbox)
         os.environ.update(environment(sandbox))
         os.environ[WAREHOUSE] = f"duckdb:///{file}"
-        if redshift:
-            os.environ.update(stack.enter_context(redshift_emulator(sandbox)))
+        if warehouse:
+            os.environ.update(stack.enter_context(SERVERS[warehouse](sandbox)))
         table = Table(table=TABLE, stream=STREAM, nested={"items": "child"})
         yield Shop(sandbox, arn, table, os.environ[WAREHOUSE], AWS())

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.key_schema import KeySchema
@@ -33,7 +34,8 @@ KEY = KeySchema(partition_key="pk")
 class Shop:
     """`stream` is the name of the stream and `arn` its ARN; files are in `folder`, exports in `bucket`.
 
-    The warehouse is a file of DuckDB, or a schema of its own in the Redshift emulator `server`, which reads the sandbox.
+    The warehouse is a file of DuckDB, the one at the URL `address`, or a schema of its own in the Redshift emulator `server`,
+    which reads the sandbox.
     """
 
     sandbox: Sandbox
@@ -42,6 +44,7 @@ class Shop:
     arn: str
     bucket: str
     server: RedshiftServer | None = None
+    address: str = ""
     aws: AWS = field(default_factory=AWS)
 
     @classmethod
@@ -93,10 +96,14 @@ class Shop:
     @property
     def schema(self) -> str:
         """Where its tables are in the warehouse."""
+        if self.address:
+            return urlsplit(self.address).path.strip("/")
         return f"t{self.bucket[:12]}" if self.server else "main"
 
     @property
     def url(self) -> str:
+        if self.address:
+            return self.address
         if self.server:
             return f"{self.server.url}?sslmode=disable&schema={self.schema}"
         return f"duckdb:///{self.folder / 'w.duckdb'}"

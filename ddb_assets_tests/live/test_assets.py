@@ -59,6 +59,7 @@ def ticked(shop: Shop, instance: dg.DagsterInstance, *tables: Table) -> dg.RunRe
     return found
 
 
+@pytest.mark.parametrize("shop", ["duckdb", "clickhouse"], indirect=True)
 def test_one_step_brings_the_stream_and_its_live_tables(shop: Shop, instance: dg.DagsterInstance) -> None:
     orders = shop.table(name="orders", nested={"lines": "child"})
     shop.load(orders, shop.now())

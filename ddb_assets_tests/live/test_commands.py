@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from ddb_assets.contract.table import Table
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.live.shop import Shop
@@ -20,6 +22,7 @@ def declared(folder: Path, table: Table) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("shop", ["duckdb", "clickhouse"], indirect=True)
 def test_follow_loads_what_has_arrived(shop: Shop, tmp_path: Path) -> None:
     orders = shop.table(name="orders")
     shop.put(orders, "a", v={"S": "x"})

@@ -1,9 +1,14 @@
 """`ddb-assets demo`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ddb_assets.cli.commands.shared import json_option
 from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
+
+if TYPE_CHECKING:
+    from ddb_assets.cli.sandbox import Server
 
 
 @click.command("demo")
@@ -27,13 +32,14 @@ def command(items: int, redshift: bool, clickhouse: bool, stream: bool, as_json:
 
     All state is in the state folder (DDB_ASSETS_STATE, else .state). The exit code is 0 only if everything adds up.
     """
-    if clickhouse and (redshift or stream):
-        raise click.UsageError("--clickhouse cannot be combined with another warehouse, or with following a stream")
+    if clickhouse and redshift:
+        raise click.UsageError("--clickhouse cannot be combined with another warehouse")
+    warehouse: Server | None = "redshift" if redshift else "clickhouse" if clickhouse else None
     if stream:
         from ddb_assets.cli import demo_stream
 
-        demo_stream.run(items, redshift=redshift, as_json=as_json)
+        demo_stream.run(items, warehouse=warehouse, as_json=as_json)
     else:
         from ddb_assets.cli import demo
 
-        demo.run(items, warehouse="redshift" if redshift else "clickhouse" if clickhouse else None, as_json=as_json)
+        demo.run(items, warehouse=warehouse, as_json=as_json)
