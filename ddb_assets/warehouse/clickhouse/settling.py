@@ -46,7 +46,10 @@ def settle(server: Server, pending: Entry, plan: Unsettled, stages: Mapping[str,
     # guard: ClickHouse: nothing of a load that another one has finished
     alive = f"(SELECT count() FROM {table(STAGE, stages[root])}) >= 0"
     if plan.streams:
-        streams.add(server, root, Streams.parse(plan.streams), alive)
+        after = Streams.parse(plan.streams)
+        streams.add(server, root, after, alive)
+        if pending.restarts or tidying.is_due(after):
+            tidying.tidy(server, root, after)
         return Settled()
     said = streams.read(server, root)
     if said is None:
