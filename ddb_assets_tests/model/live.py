@@ -17,12 +17,11 @@ from ddb_assets.aws.errors import AwsError
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table
 from ddb_assets.streams.drain import Limits
-from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.live_checks import WrongError, check_counts, expect, of_keys
-from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
+from ddb_assets_tests.model.live_world import BASE, LiveWarehouse, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, Write, group_of
-from ddb_assets_tests.model.world import Crash, Faults, ServerFault, SqlModelWarehouse
+from ddb_assets_tests.model.world import Crash, Faults, ServerFault
 
 GROUPS = 40
 """Schedules in a run. They share its loads, which take most of the time."""
@@ -36,7 +35,7 @@ class Player:
     def __init__(
         self,
         folder: Path,
-        warehouse: SqlModelWarehouse,
+        warehouse: LiveWarehouse,
         faults: Faults,
         seed: int,
         server_faults: Sequence[ServerFault] = (),
@@ -45,7 +44,7 @@ class Player:
         self.random = Random(seed)
         global_random.seed(seed)  # pauses are random
         self.groups = [group_of(self.random, number) for number in range(GROUPS)]
-        soft_delete = self.random.random() < 0.3
+        soft_delete = self.random.random() < 0.3 and not isinstance(warehouse, FragileClickHouse)
         self.world = LiveWorld(folder, warehouse, faults, self.groups, soft_delete=soft_delete)
         self.faults, self.server_faults = faults, server_faults
         self.upcoming = sorted((write for group in self.groups for write in group.writes), key=lambda write: write.time)
@@ -282,10 +281,5 @@ class Player:
     def _lose_tail(self) -> None:
         """Somebody drops a tail's table, but not its position."""
         table = self.random.choice(self.world.contracts)
-        root = TableName(self.world.warehouse.default_schema, table.name)
-        if self.world.has(statements.tail(root).name):
-            for name in (f"{table.name}_live", f"{table.name}__lines_live"):
-                if self.world.has(name):
-                    self.world.warehouse.execute(Statement(f"DROP VIEW {TableName(root.schema, name)}"))
-            self.world.warehouse.execute(statements.drop(statements.tail(root)))
+        if self.world.lose_tail(table):
             self.begun[table.name] = None

@@ -36,12 +36,14 @@ from ddb_assets.sandbox.stream_delivery import Route, StreamDelivery
 from ddb_assets.streams.drain import Limits
 from ddb_assets.streams.position import CLOSED, Position
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
-from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.clickhouse.catalog import standing
+from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.model.bucket import FolderBucket
+from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.live_writes import (
     CONTRACTS,
     SECOND,
@@ -63,6 +65,9 @@ CALLER = Caller(ACCOUNT, REGION)
 ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}"
 BASE = 1_772_323_200 * SECOND
 """The time 0 of schedules: 2026-03-01."""
+
+
+LiveWarehouse = SqlModelWarehouse | FragileClickHouse
 
 
 class SteppedClock(Clock):
@@ -101,7 +106,13 @@ class LiveWorld(AWS):
     """The world of one run. It is the `AWS` of what it calls. Times are in microseconds since BASE, unless 1970 is named."""
 
     def __init__(
-        self, folder: Path, warehouse: SqlModelWarehouse, faults: Faults, groups: Iterable[Group], *, soft_delete: bool
+        self,
+        folder: Path,
+        warehouse: LiveWarehouse,
+        faults: Faults,
+        groups: Iterable[Group],
+        *,
+        soft_delete: bool,
     ) -> None:
         super().__init__()
         self.warehouse, self.faults = warehouse, faults
@@ -257,12 +268,18 @@ class LiveWorld(AWS):
 
     # what runs
 
+    @property
+    def opened(self) -> Warehouse:
+        """The warehouse, by what its users call."""
+        found = self.warehouse
+        return found.warehouse if isinstance(found, FragileClickHouse) else SqlWarehouse(found)
+
     def follow(self, limits: Limits, trouble: Trouble) -> Followed:
         before, self.trouble, self._calls = (self.trouble, self._calls), trouble, 0
         try:
             return follow(
                 self,
-                lambda: nullcontext(SqlWarehouse(self.warehouse)),
+                lambda: nullcontext(self.opened),
                 STREAM,
                 self.contracts,
                 self._places,
@@ -274,7 +291,7 @@ class LiveWorld(AWS):
             self.trouble, self._calls = before
 
     def position(self, table: Table) -> Position:
-        return SqlWarehouse(self.warehouse).stream_position(table.name, ARN)
+        return self.opened.stream_position(table.name, ARN)
 
     def export(self, contract: Table, start: int | None, end: int) -> Report:
         """An export of the window `[start, end)`, or a full one as of `end`, flattened."""
@@ -297,12 +314,27 @@ class LiveWorld(AWS):
 
     def load(self, contract: Table, report: Report, *, force: bool, restart: bool) -> LoadResult:
         options = LoadOptions.of(contract, force=force, restart=restart)
-        return SqlWarehouse(self.warehouse).load(report, options)
+        return self.opened.load(report, options)
 
     # what the warehouse shows
 
     def has(self, name: str) -> bool:
+        if isinstance(self.warehouse, FragileClickHouse):
+            return standing(self.warehouse.server, name) is not None
         return self.warehouse.standing(TableName(self.warehouse.default_schema, name)) is not None
+
+    def lose_tail(self, contract: Table) -> bool:
+        """Somebody drops a tail's table, but not its position. Returns whether there was one."""
+        name = f"_ddb_tail__{contract.name}"
+        if not self.has(name):
+            return False
+        views = [view for view in (f"{contract.name}_live", f"{contract.name}__lines_live") if self.has(view)]
+        for what in (*(f'VIEW "{view}"' for view in views), f'TABLE "{name}"'):
+            if isinstance(self.warehouse, FragileClickHouse):
+                self.warehouse.server.execute(f"DROP {what} SYNC")
+            else:
+                self.warehouse.execute(Statement(f"DROP {what}"))
+        return True
 
     def shown(self, contract: Table) -> Items:
         """What people are shown: the live view, or the table as long as there is none."""

@@ -18,23 +18,26 @@ from uuid import uuid4
 import pytest
 
 from ddb_assets.sandbox import kinesis_shard
+from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.stream_faults import Faults as StreamFaults
 from ddb_assets.streams import drain, position
 from ddb_assets.streams.drain import Limits
 from ddb_assets.streams.position import CLOSED, Position
 from ddb_assets.streams.shards import Shard
+from ddb_assets.warehouse.clickhouse.settings import PASSWORD as CLICKHOUSE_PASSWORD
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.results import Recorded
 from ddb_assets.warehouse.sql import load, load_tail, settling, streams
 from ddb_assets.warehouse.sql.ddl import Known
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.live import GROUPS, Player
-from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
+from ddb_assets_tests.model.live_world import BASE, LiveWarehouse, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, MINUTE, NAMES, Group, Write
 from ddb_assets_tests.model.redshift_world import FragileRedshift
-from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ServerFault, SqlModelWarehouse
+from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ServerFault
 from ddb_assets_tests.support.examples import SOAK, examples
 
 RUNS = 4
@@ -65,7 +68,7 @@ def play(over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path) -> Play:
     return lambda seed: played(tmp_path, *over_duckdb, seed)
 
 
-def played(folder: Path, warehouse: SqlModelWarehouse, faults: Faults, seed: int, *server_faults: ServerFault) -> None:
+def played(folder: Path, warehouse: LiveWarehouse, faults: Faults, seed: int, *server_faults: ServerFault) -> None:
     """Plays a run in a folder of its own, which it deletes."""
     own = folder / uuid4().hex
     try:
@@ -98,6 +101,21 @@ def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
         for seed in range(examples(0, 1 / GROUPS / 20)) if SOAK else (1,):
             lost = ServerFault("lost before commit"), ServerFault("lost after commit")
             played(tmp_path, warehouse, faults, seed, *lost)
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_the_live_view_of_clickhouse_is_right_whatever_the_stream_did(
+    clickhouse_server: ClickHouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer may be lost, or a statement be run twice. Outside of a soak nothing is played: a run takes a minute."""
+    monkeypatch.setenv(CLICKHOUSE_PASSWORD, clickhouse_server.password)
+    monkeypatch.setattr(load, "RETRIES", (0.0,) * 4)
+    faults = Faults()
+    with FragileClickHouse(clickhouse_server, faults) as warehouse:
+        for seed in range(examples(0, 1 / GROUPS / 20)):
+            number = Random(seed).randint(1, 20)
+            played(tmp_path, warehouse, faults, seed, ServerFault("no answer", number), ServerFault("twice", number))
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, TAIL, l
 
 MARK = "ddb_assets: "
 """How the comments of our views begin. Then there are, as in the comments of tables of rows, an ARN, a space and the root."""
+LIVE = "ddb_assets, with its stream: "
+"""The same of our views that show table and tail as one."""
 
 
 @dataclass(frozen=True)
@@ -101,4 +103,8 @@ def _of(server: Server, prefix: str, root: str) -> list[str]:
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() "
         f"AND startsWith(name, {literal(prefix)}) ORDER BY name"
     )
-    return [name for name, comment in found if root in (comment, comment.removeprefix(MARK).partition(" ")[2])]
+    return [name for name, comment in found if root in (comment, _after(comment))]
+
+
+def _after(comment: str) -> str:
+    return comment.removeprefix(MARK).removeprefix(LIVE).partition(" ")[2]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ddb_assets.warehouse.bookkeeping import history_name, live_name
 from ddb_assets.warehouse.clickhouse import ledger, streams
-from ddb_assets.warehouse.clickhouse.catalog import MARK, named, stages, standing, tables, tails
+from ddb_assets.warehouse.clickhouse.catalog import LIVE, MARK, named, stages, standing, tables, tails
 from ddb_assets.warehouse.clickhouse.fence import ANY_SIZE, Fence
 from ddb_assets.warehouse.clickhouse.known import filled
 from ddb_assets.warehouse.clickhouse.lock import Lock
@@ -27,7 +27,7 @@ from ddb_assets.warehouse.clickhouse.sql import (
     table,
 )
 from ddb_assets.warehouse.clickhouse.streams import NONE
-from ddb_assets.warehouse.clickhouse.tables import LIVE, OF_HISTORY
+from ddb_assets.warehouse.clickhouse.tables import OF_HISTORY
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.results import Holdings
 

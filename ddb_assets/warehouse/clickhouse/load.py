@@ -114,7 +114,7 @@ def _locked(
             # guard: ClickHouse: a decided load is finished first
             finish(server, said.pending)
             said = ledger.read(server, report.root.name)
-        _drop_leftovers(server, lock, report.root.name)
+        drop_leftovers(server, lock, report.root.name)
         known, streamed = history(said, report), None
         if how.restart:
             known = known.started_over()
@@ -158,7 +158,7 @@ def _locked(
             lock.check()
         except BaseException:
             with suppress(WarehouseError):  # the next load does it
-                _drop_leftovers(server, lock, report.root.name)
+                drop_leftovers(server, lock, report.root.name)
             raise
         ledger.begin(server, lock, entry)
         finished, settled = finish(server, entry)
@@ -242,7 +242,7 @@ def _counted(server: Server, report: Report) -> dict[str, int]:
     return {one.name: cast("int", server.value(f"SELECT count() FROM {quoted(one.name)}")) for one in report.relations}
 
 
-def _drop_leftovers(server: Server, lock: Lock, root: str) -> None:
+def drop_leftovers(server: Server, lock: Lock, root: str) -> None:
     """Drops what loads that were not decided have staged, and nothing that a load has staged which has taken the lock away."""
     found = catalog.stages(server, root)
     # guard: ClickHouse: what another load has staged

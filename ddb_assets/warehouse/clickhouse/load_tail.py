@@ -22,6 +22,7 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.warehouse.bookkeeping import live_name
 from ddb_assets.warehouse.clickhouse import catalog, streams, tail_tables, tail_views, tidying
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.known import history, loads
 from ddb_assets.warehouse.clickhouse.load import check_hidden, check_owned, check_present, hiding, refused
 from ddb_assets.warehouse.clickhouse.lock import Lock
@@ -92,7 +93,7 @@ def _locked(
     started = time.monotonic()
     root, chain = report.root.name, how.chain_of(report.name)
     with Lock(server, root, patience=patience) as lock:
-        ledger, said = provided(server, root)
+        ledger, said = provided(server, lock, root)
         known = history(ledger, report)
         own = {relation.name for relation in report.relations}
         rows = catalog.tables(server, {*known.columns, *own, *said.relations})
@@ -108,11 +109,12 @@ def _locked(
         if is_done(said.position(moved.stream), moved):
             return TailResult(applied=False)
         refuse_tail(report, known, [said.identity] if said.identity else [], chain)
-        targets = _prepared(server, report, rows)
+        fence = Fence(server, lock)
+        targets = _prepared(server, fence, report, rows)
         keys = targets[0].keys
         types = {target.relation.name: target.types for target in targets}
-        tail_tables.mirror(server, root, types, there)
-        tail_views.show(server, root, keys, types, report.table_arn)
+        tail_tables.mirror(server, fence, root, types, there)
+        tail_views.show(server, fence, root, keys, types, report.table_arn)
         # guard: ClickHouse: what exports cover does not enter
         covered = covered_until(Recorded(loads(ledger.done), {}))
         limit = to_micros(settled_before(covered)) if covered else 0
@@ -142,12 +144,12 @@ def _locked(
     )
 
 
-def _prepared(server: Server, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
+def _prepared(server: Server, fence: Fence, report: Report, there: Mapping[str, RowsTable]) -> tuple[Target, ...]:
     """The tables of rows, which are created or widened only if the records do not fit them as they are."""
     keys = tuple(column.name for column in report.root.keys)
     if all(relation.name in there and _fits(relation, there[relation.name]) for relation in report.relations):
         return tuple(Target(relation, there[relation.name].types, keys) for relation in report.relations)
-    return prepare(server, report, there)
+    return prepare(server, fence, report, there)
 
 
 def _fits(relation: Relation, found: RowsTable) -> bool:

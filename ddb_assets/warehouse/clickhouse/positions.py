@@ -6,6 +6,7 @@ from ddb_assets.logs import about
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
 from ddb_assets.warehouse.clickhouse import catalog, ledger, streams, tidying
 from ddb_assets.warehouse.clickhouse.ledger import Ledger
+from ddb_assets.warehouse.clickhouse.load import drop_leftovers
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.publish import Plan, finish
 from ddb_assets.warehouse.clickhouse.server import Server
@@ -35,7 +36,7 @@ def move(server: Server, root: str, moved: Moved, *, patience: float) -> None:
 
 def _move(server: Server, root: str, moved: Moved, patience: float) -> None:
     with Lock(server, root, patience=patience) as lock:
-        _, said = provided(server, root)
+        _, said = provided(server, lock, root)
         if said.relations and is_lost(said, catalog.tables(server, said.relations, TAIL)):
             said = said.started_over()
             streams.decide(server, lock, root, said)
@@ -47,16 +48,17 @@ def _move(server: Server, root: str, moved: Moved, patience: float) -> None:
             tidying.tidy(server, root, after)
 
 
-def provided(server: Server, root: str) -> tuple[Ledger, Streams]:
+def provided(server: Server, lock: Lock, root: str) -> tuple[Ledger, Streams]:
     """Under the lock: what the ledger and the table of positions say, which are created if they are missing.
 
-    A load that was decided is finished first.
+    A load that was decided is finished first. What others have staged is dropped, as each load does that takes the lock.
     """
     loads = ledger.read(server, root)
     # guard: ClickHouse: a decided load is finished before a position moves
     if loads.pending:
         finish(server, loads.pending)
         loads = ledger.read(server, root)
+    drop_leftovers(server, lock, root)
     said = streams.read(server, root)
     if said is None:
         ledger.provide(server, root)

@@ -23,8 +23,6 @@ from ddb_assets.warehouse.clickhouse.types import clickhouse_type
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.evolution import empty, wanted
 
-LIVE = "ddb_assets, with its stream: "
-"""How the comments of our views begin that show table and tail as one."""
 OF_HISTORY = f"{MARK}history_of_"
 """How those of the views of histories begin (`history_views.py`)."""
 _NEEDED = frozenset({"key", "index", "version"})
@@ -174,7 +172,7 @@ def evolved(
         if storable(joined) != present:
             types[name] = storable(joined)
             changes.append(_widening(relation, name, present, types[name], is_key=name in have.sorted_by))
-    _change(server, fence, place, changes, comment)
+    change(server, fence, place, changes, comment)
     return RowsTable(types, have.sorted_by, have.foreign)
 
 
@@ -190,11 +188,11 @@ def _widening(relation: Relation, name: str, present: SqlType, to: SqlType, *, i
     return f"MODIFY COLUMN {column(name, to, nullable=True)}"
 
 
-def _change(server: Server, fence: Fence, place: str, changes: Sequence[str], comment: str) -> None:
-    """Changes the columns of a table, in a copy that shares its files and then takes its place."""
-    if all(change.startswith(_SIZED) for change in changes):  # a comment that comes too late does no harm
-        for change in changes:
-            server.execute(f"ALTER TABLE {place} {change}")
+def change(server: Server, fence: Fence, place: str, changes: Sequence[str], comment: str) -> None:
+    """Changes the columns of the table `place`, in a copy that shares its files and then takes its place."""
+    if all(one.startswith(_SIZED) for one in changes):  # a comment that comes too late does no harm
+        for one in changes:
+            server.execute(f"ALTER TABLE {place} {one}")
         return
     fence.put(
         place,

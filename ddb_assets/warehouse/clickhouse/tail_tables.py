@@ -11,10 +11,11 @@ from collections.abc import Collection, Mapping
 from ddb_assets.contract.column_type import SqlType, join, storable
 from ddb_assets.warehouse.clickhouse import catalog
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
+from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LOAD, ROWS, TAIL, literal, quoted, table
 from ddb_assets.warehouse.clickhouse.streams import Streams
-from ddb_assets.warehouse.clickhouse.tables import column
+from ddb_assets.warehouse.clickhouse.tables import change, column
 from ddb_assets.warehouse.errors import LoadError
 
 
@@ -26,6 +27,7 @@ def is_lost(said: Streams, there: Collection[str]) -> bool:
 
 def mirror(
     server: Server,
+    fence: Fence,
     root: str,
     types: Mapping[str, Mapping[str, SqlType]],
     there: Mapping[str, RowsTable],
@@ -38,10 +40,10 @@ def mirror(
         if name not in there:
             _create(server, root, name)
             continue
-        place, have = table(TAIL, name), there[name].types
+        place, have, changes = table(TAIL, name), there[name].types, list[str]()
         for own, kind in columns.items():
             if own not in have:
-                server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS {column(own, kind, nullable=True)}")
+                changes.append(f"ADD COLUMN {column(own, kind, nullable=True)}")
             elif have[own] != kind:
                 joined = join(have[own], kind)
                 # guard: ClickHouse: values of the tail are not lost with a type
@@ -52,7 +54,8 @@ def mirror(
                         f"column {own!r} of {TAIL}{name} is {have[own]}, and that of {name} is {kind} now, which does not hold "
                         "the values that the stream said: load a full export with `restart`, with which the tail starts over"
                     )
-                server.execute(f"ALTER TABLE {place} MODIFY COLUMN {column(own, kind, nullable=True)}")
+                changes.append(f"MODIFY COLUMN {column(own, kind, nullable=own not in there[name].sorted_by)}")
+        change(server, fence, place, changes, root)
 
 
 def _create(server: Server, root: str, name: str) -> None:

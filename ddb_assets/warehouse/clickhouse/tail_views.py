@@ -7,21 +7,27 @@ tail. Rows of lists go with their item.
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.bookkeeping import live_name
 from ddb_assets.warehouse.clickhouse import streams, tail_tables
-from ddb_assets.warehouse.clickhouse.catalog import standings
+from ddb_assets.warehouse.clickhouse.catalog import LIVE, standings
+from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, TAIL, literal, names, quoted, table
-from ddb_assets.warehouse.clickhouse.tables import LIVE
 from ddb_assets.warehouse.clickhouse.tail_rows import TailRows
 from ddb_assets.warehouse.errors import LoadError
 
 
 def show(
-    server: Server, root: str, keys: tuple[str, ...], types: Mapping[str, Mapping[str, SqlType]], about: str
+    server: Server,
+    fence: Fence,
+    root: str,
+    keys: tuple[str, ...],
+    types: Mapping[str, Mapping[str, SqlType]],
+    about: str,
 ) -> None:
     """Creates the views of these relations; `types` has their columns. Raises LoadError for a name that is somebody else's.
 
@@ -32,8 +38,8 @@ def show(
     views = {live_name(name): (_text(TailRows(root, keys), name, own), own) for name, own in types.items()}
     there = standings(server, views)
     for view, (text, own) in views.items():
-        made = [(column, str(kind)) for column, kind in own.items()]
-        comment = f"{LIVE}{about} {hashlib.sha256(f'{text}{made}'.encode()).hexdigest()[:16]}"
+        typed = [(column, str(kind)) for column, kind in own.items()]
+        comment = f"{LIVE}{about}#{hashlib.sha256(f'{text}{typed}'.encode()).hexdigest()[:16]} {root}"
         found = there.get(view)
         # guard: ClickHouse: a live view's name of somebody else
         if found and not found.comment.startswith(LIVE):
@@ -42,16 +48,22 @@ def show(
                 f"load has created ({found.engine}): rename it"
             )
         if not found or found.comment != comment:
-            server.execute(f"CREATE OR REPLACE VIEW {quoted(view)} AS {text} COMMENT {literal(comment)}")
+            fence.put(quoted(view), partial(_creation, text, comment), there=found is not None)
 
 
-def follow(server: Server, report: Report, types: Mapping[str, Mapping[str, SqlType]], keys: tuple[str, ...]) -> None:
+def _creation(text: str, comment: str, place: str) -> list[str]:
+    return [f"CREATE VIEW {place} AS {text} COMMENT {literal(comment)}"]
+
+
+def follow(
+    server: Server, fence: Fence, report: Report, types: Mapping[str, Mapping[str, SqlType]], keys: tuple[str, ...]
+) -> None:
     """Gives the tail the columns that the tables of an export have by now, and its views; nothing without a tail."""
     said = streams.read(server, report.root.name)
     there = said and tail_tables.existing(server, said, types)
     if there:
-        tail_tables.mirror(server, report.root.name, types, there)
-        show(server, report.root.name, keys, types, report.table_arn)
+        tail_tables.mirror(server, fence, report.root.name, types, there)
+        show(server, fence, report.root.name, keys, types, report.table_arn)
 
 
 def _text(tail: TailRows, name: str, types: Mapping[str, SqlType]) -> str:
