@@ -235,9 +235,7 @@ def shop(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path, monke
         return opened
     found: ClickHouseWarehouse = request.getfixturevalue("clickhouse")
     settings = found.server.settings
-    return replace(
-        opened, address=f"clickhouse://{settings.user}@{settings.host}:{settings.port}/{settings.database}?secure=0"
-    )
+    return replace(opened, address=f"clickhouse://{settings.server.user}@{settings.place}?secure=0")
 
 
 @pytest.fixture
