@@ -33,8 +33,8 @@ class Plan:
 
     `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
     tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the row that the table of
-    positions gets with a load of a stream's records, and `scan_ended` is when the export's scan ended (`settling.py`). `kept` is
-    what is left to do for the history, if the load changes any.
+    positions gets with a load of a stream's records, and `scan_ended` is when the export's scan ended (`settling.py`).
+    `kept` is what is left to do for the history, if the load changes any.
     """
 
     load: int
