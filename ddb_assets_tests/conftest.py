@@ -34,6 +34,7 @@ from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.ports import free_port
 from ddb_assets_tests.support.sandboxed import demo_sandbox
+from ddb_assets_tests.support.without_http import without_http
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -174,7 +175,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """AWS on this machine, of which each test uses tables of its own."""
-    with Sandbox(latest_lag=timedelta(0), export_delay=timedelta(seconds=0.02)) as running:
+    with Sandbox(latest_lag=timedelta(0), export_delay=timedelta(seconds=0.02)) as running, without_http(running):
         yield running
 
 

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import ThreadedWSGIServer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 STOP_SECONDS = 0.05  # how long the end may take to be noticed
 
@@ -51,6 +51,23 @@ class _Server(ThreadedWSGIServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
 
+def answer(app: "WSGIApplication", environ: "WSGIEnvironment") -> tuple[str, list[tuple[str, str]], bytes]:
+    """What the application answers: the status, the headers and the whole body."""
+    status, headers = "", list[tuple[str, str]]()
+    parts: list[bytes] = []
+
+    def start_response(said: str, named: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
+        nonlocal status, headers
+        status, headers = said, named
+        return parts.append
+
+    answered = app(environ, start_response)
+    with ExitStack() as stack:
+        stack.callback(getattr(answered, "close", lambda: None))
+        parts.extend(answered)
+    return status, headers, b"".join(parts)
+
+
 class _Handler(MotoRequestHandler):
     """Answers a request in one packet and reads the next one. It logs nothing, because a demo makes thousands of them."""
 
@@ -66,23 +83,12 @@ class _Handler(MotoRequestHandler):
         else:
             body = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        status, headers = "", list[tuple[str, str]]()
-        parts: list[bytes] = []
-
-        def start_response(said: str, named: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
-            nonlocal status, headers
-            status, headers = said, named
-            return parts.append
-
         try:
-            answered = self.server.app(environ, start_response)
-            with ExitStack() as stack:
-                stack.callback(getattr(answered, "close", lambda: None))
-                parts.extend(answered)
+            answered = answer(self.server.app, environ)
         except Exception:
             self.server.log("error", "%s", traceback.format_exc())
-            status, headers, parts = "500 Internal Server Error", [], []
-        self._send(status, headers, b"".join(parts))
+            answered = "500 Internal Server Error", [], b""
+        self._send(*answered)
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         code, _, reason = status.partition(" ")

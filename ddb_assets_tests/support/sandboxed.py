@@ -15,6 +15,7 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE, state_folder
+from ddb_assets_tests.support.without_http import without_http
 
 ITEMS = 90
 
@@ -24,7 +25,7 @@ def demo_sandbox(state: Path, clock: Clock) -> Iterator[Sandbox]:
     """The demo tables at this clock's time, and an environment that leads to them and to this state folder."""
     sandbox = Sandbox(export_delay=timedelta(seconds=0.02))
     sandbox.clock = clock
-    with pytest.MonkeyPatch.context() as patch, sandbox:
+    with pytest.MonkeyPatch.context() as patch, sandbox, without_http(sandbox):
         demo.load(sandbox, ITEMS)
         for name in REAL_ACCOUNT:
             patch.delenv(name, raising=False)
