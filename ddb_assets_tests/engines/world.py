@@ -233,7 +233,7 @@ def opened(sandbox: Sandbox, state: Path) -> Iterator[World]:
         for setting, value in variables.items():
             patch.setenv(setting, value)
         quicken(patch)
-        patch.setattr("ddb_assets.flatten.assets.RETRIES", None)  # a step that fails is not tried again
+        patch.setattr("ddb_assets.orchestration.step.RETRIES", None)  # a step that fails is not tried again
         world = World(sandbox, instance, name, f"s3://{bucket}/lake", application)
         made = dg.materialize([full_export_asset(world.contract())], instance=instance, resources=dict(RESOURCES))
         world.export = _export_id(made)
