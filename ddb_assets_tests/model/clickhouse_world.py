@@ -15,6 +15,7 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
+from ddb_assets.warehouse.bookkeeping import history_name
 from ddb_assets.warehouse.clickhouse import ledger
 from ddb_assets.warehouse.clickhouse.lock import LEASE_SECONDS
 from ddb_assets.warehouse.clickhouse.server import Server
@@ -161,7 +162,8 @@ class FragileClickHouse:
         present = [name for (name,) in self.server.fetch(f"{seen} = '{name}' ORDER BY position")]
         if not present:
             return []
-        types = self.warehouse.columns([name]).get(name, {})
+        relation = name.removesuffix(history_name(""))  # whose history has its types
+        types = self.warehouse.columns([relation]).get(relation, {})
         binary = {column for column in present if column in types and types[column].name == "VARBYTE"}
         read = ", ".join(f"hex({quoted(column)})" if column in binary else quoted(column) for column in present)
         return [

@@ -52,7 +52,9 @@ MODELS = (
     Model("world", 4, 1, every_step=True),
     Model("redshift_world", faults=OF_TRANSACTIONS),
     Model("iceberg_world", can=ALL - {"history"}),
-    Model("clickhouse_world", can=frozenset(), faults=("lost", "no answer", "refused", "twice"), sleeps=True),
+    Model(
+        "clickhouse_world", 1, can=frozenset({"history"}), faults=("lost", "no answer", "refused", "twice"), sleeps=True
+    ),
     Model("postgres_world"),
 )
 """A new adapter adds itself here."""
