@@ -66,7 +66,7 @@ DEFECTS = {
     "the last load wins": Defect(
         (
             (r"(?<=ReplacingMergeTree)\(`_ddb_version`, `_ddb_gone`\)", ""),
-            (r"(?<=WHERE `_ddb_version` < newest)", " AND 0"),
+            (r"(?<=WHERE `_ddb_version` < `_ddb_newest`)", " AND 0"),
         ),
         TWICE,
         LATER_FIRST,

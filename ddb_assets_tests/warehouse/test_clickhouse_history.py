@@ -326,10 +326,7 @@ def test_staged_versions_that_are_gone_are_said(
     assert at_time(history(clickhouse), 1 << 60) == items(orders, 20)
 
 
-def test_what_could_not_be_read_has_not_ended(
-    clickhouse: ClickHouseWarehouse, orders: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.load.refused", lambda *_: None)
+def test_what_could_not_be_read_has_not_ended(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
     story(orders)
     clickhouse.load(orders.full(10), KEPT)
     clickhouse.load(orders.full(20, unread=("a",)), again_with(KEPT, max_quarantined=1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, TAIL, literal
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, TAIL, literal
 
 MARK = "ddb_assets: "
 """How the comments of our views begin. Then there are, as in the comments of tables of rows, an ARN, a space and the root."""
@@ -48,7 +48,7 @@ def tables(server: Server, relations: Collection[str], prefix: str = ROWS) -> di
     for name, column, comment, _ in found:
         relation = name.removeprefix(prefix)
         types.setdefault(relation, {})
-        if column in {LOAD, GONE}:
+        if column in {LOAD, GONE, RECORDED}:
             continue
         try:
             types[relation][column] = SqlType.parse(comment)

@@ -21,6 +21,7 @@ from ddb_assets.warehouse.clickhouse.sql import (
     STAGE,
     STREAM,
     TAIL,
+    UNREAD,
     VERSIONS,
     literal,
     quoted,
@@ -43,7 +44,7 @@ def holdings(server: Server, root: str) -> Holdings:
     _check_no_others(server, root, relations)
     own = {ROWS + name: table(ROWS, name) for name in tables(server, relations)}
     counted = {name: int(server.value(f"SELECT count() FROM {place} FINAL")) for name, place in own.items()}
-    beside = [*tails(server, root), *([STREAM + root] if standing(server, STREAM + root) else [])]
+    beside = [*tails(server, root), *(one for one in (STREAM + root, UNREAD + root) if standing(server, one))]
     counted |= {name: int(server.value(f"SELECT count() FROM {_place(name)}")) for name in beside}
     kept = [EXPORTS + root] if standing(server, EXPORTS + root) else []  # without it, versions do not count
     kept += [VERSIONS + name for name in tables(server, relations, VERSIONS)]
@@ -83,7 +84,7 @@ def forget(server: Server, root: str, expected: Holdings, patience: float, befor
 
 
 def _place(name: str) -> str:
-    prefix = next(one for one in (ROWS, TAIL, STREAM, VERSIONS, EXPORTS, LEDGER) if name.startswith(one))
+    prefix = next(one for one in (ROWS, TAIL, STREAM, UNREAD, VERSIONS, EXPORTS, LEDGER) if name.startswith(one))
     return table(prefix, name.removeprefix(prefix))
 
 

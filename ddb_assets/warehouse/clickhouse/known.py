@@ -1,6 +1,6 @@
 """What a load knows about its table, from the loads in the table's ledger. Pure; `warehouse/history.py` says what it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
@@ -25,7 +25,8 @@ def history(ledger: Ledger, report: Report) -> History:
         key=lambda row: (row.export_time, row.sequence),
     )
     initial_loads = tuple(sorted({to_micros(row.export_time) for row in full if row.export_time}))
-    newest = initial_loads[-1] if initial_loads else 0
+    unread, blind = (_unread(full, each) for each in (_missed, _unkeyed))
+    newest = max((time for time in initial_loads if time not in blind), default=0)
     applied = [row for row in rows if row.export_id == report.export_id]
     return History(
         sequence=ledger.sequence,
@@ -39,6 +40,11 @@ def history(ledger: Ledger, report: Report) -> History:
         deletes_forgotten_before=None,  # they are kept until a full export replaces all rows
         columns=filled(ledger),
         identity=_identity(rows),
+        unread=unread,
+        blind=blind,
+        missed_until=max(
+            (to_micros(t) for row in rows if _missed(row) and (t := row.to_time or row.export_time)), default=None
+        ),
         streamed=max((row.table_id for row in rows if row.export_type == STREAM), default=None),
         scanned=bool(full) and is_scan(full[-1].export_id),
         ledger_id=max((entry.row.ledger_id for entry in ledger.every if entry.row.ledger_id), default=None),
@@ -51,6 +57,21 @@ def loads(entries: Sequence[Entry]) -> tuple[Load, ...]:
     last = max((row.sequence for row in rows if row.export_type == STREAM), default=None)
     shown = [row for row in rows if row.export_type != STREAM or row.sequence == last]
     return tuple(Load(**{name: getattr(row, name) for name in Load.__dataclass_fields__}) for row in shown)
+
+
+def _missed(row: LedgerRow) -> int:
+    """As `Report.missed`."""
+    return row.quarantined - row.without_row
+
+
+def _unkeyed(row: LedgerRow) -> int:
+    return row.quarantined if row.unkeyed is None else row.unkeyed
+
+
+def _unread(full: Sequence[LedgerRow], count: Callable[[LedgerRow], int]) -> frozenset[int]:
+    """The times of the full exports that count some such items with their newest load, and not one export of that time none."""
+    newest = {(to_micros(row.export_time), row.export_id): count(row) for row in full if row.export_time}
+    return frozenset({time for time, _ in newest} - {time for (time, _), items in newest.items() if not items})
 
 
 def filled(ledger: Ledger) -> dict[str, frozenset[str]]:

@@ -7,7 +7,8 @@ Until the ledger's row nothing is seen of the load, and if it is interrupted, th
 then on it is decided, and if it is interrupted, the next load of this table finishes it first.
 
 For every key the newest known write wins, as in `sql/load.py`: ClickHouse itself compares the versions, also those of
-deletes. A full export takes the place of everything that is not newer. What ClickHouse cannot do is refused (`refused`).
+deletes. A full export takes the place of everything that is not newer. Rows whose marks change are staged too (`merge.py`).
+What ClickHouse cannot do is refused (`refused`).
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
@@ -21,28 +22,35 @@ from functools import partial
 from typing import cast
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain
 from ddb_assets.microseconds import to_micros
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.clickhouse import (
     catalog,
     history_state,
     history_views,
     ledger,
     of_streams,
+    streams,
     tail_views,
+    unread,
     versions,
 )
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
+from ddb_assets.warehouse.clickhouse.hiding import Hiding, hiding, without_marks
 from ddb_assets.warehouse.clickhouse.known import history
-from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
+from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.low_cardinality import few_values
+from ddb_assets.warehouse.clickhouse.merge import merge
 from ddb_assets.warehouse.clickhouse.publish import Plan, finish
+from ddb_assets.warehouse.clickhouse.rules import Rules, rules_of
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LEDGER, ROWS, STAGE, quoted, table
-from ddb_assets.warehouse.clickhouse.staging import Staged, drop_stale, keep_newer, stage
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, quoted, table
+from ddb_assets.warehouse.clickhouse.staging import Staged, stage
 from ddb_assets.warehouse.clickhouse.streams import Streams
 from ddb_assets.warehouse.clickhouse.tables import prepare
 from ddb_assets.warehouse.clickhouse.version_staging import Kept, newly_hidden, stage_versions, stand_alone
@@ -54,7 +62,6 @@ from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql.ledger import row_of
 from ddb_assets.warehouse.sql.load import log, tried
-from ddb_assets.warehouse.times import start
 
 
 def load(
@@ -67,7 +74,7 @@ def load(
     moved: Moved | None = None,
 ) -> LoadResult:
     """See `Warehouse.load`, and `Warehouse.load_stream` for records of a stream that has `moved`."""
-    refused(report, options)
+    refused(report, options, streamed=moved is not None)
     check_quarantine(report, options.max_quarantined, few=moved is not None)
     if options.restart and not moved:
         check_restart(report, options.chain_of(report.name))
@@ -78,7 +85,7 @@ def load(
     return result
 
 
-def refused(report: Report, options: LoadOptions, *, records: bool = False) -> None:
+def refused(report: Report, options: LoadOptions, *, streamed: bool, records: bool = False) -> None:
     """Raises LoadError for what a load into ClickHouse does not do. A tail says nothing of `records` that could not be read."""
     name = report.table
     if options.tables.views:
@@ -88,18 +95,17 @@ def refused(report: Report, options: LoadOptions, *, records: bool = False) -> N
         )
     if options.history is not None:
         versions.check(report)
-    if options.soft_delete:
+    if streamed and options.soft_delete:
         raise LoadError(
-            f"the contract of {name} has `soft_delete`, and loads into ClickHouse do not keep the rows of deleted items: take "
-            "it out, or load into DuckDB or Redshift"
+            f"the contract of {name} has `soft_delete` and a stream (`source: stream` or `stream`), and in ClickHouse only "
+            "loads of exports keep the rows of deleted items: take one of the two out, or load into DuckDB or Redshift"
         )
-    # guard: ClickHouse: items that could not be read
-    if report.missed and not records:
+    # guard: ClickHouse: records that could not be read
+    if streamed and report.missed and not records:
         where = ", ".join(report.quarantine[:3])
         raise LoadError(
-            f"{report.missed:,} items of export {report.export_id} could not be read, and a load into ClickHouse does not mark "
-            f"their rows as stale: nothing was loaded. Correct the items in DynamoDB and export again. All of them, with "
-            f"reasons: {where}"
+            f"{report.missed:,} records of {report.export_id} could not be read, and in ClickHouse only loads of exports mark "
+            f"rows as stale: nothing was loaded. Correct the items in DynamoDB. All of them, with reasons: {where}"
         )
 
 
@@ -125,7 +131,6 @@ def _locked(
             return replace(of_streams.newest(said).result, table_rows=_counted(server, report))
         else:
             streamed = positions.moved(moved)
-        hidden = hiding(report, said, restart=how.restart)
         relations = {*known.columns, *(relation.name for relation in report.relations)}
         there = catalog.tables(server, relations)
         if not how.restart:
@@ -137,22 +142,32 @@ def _locked(
         if not moved and known.applied is not None and known.digest == report.digest and not again:
             return replace(known.applied, table_rows=_counted(server, report))
         check_owned(server, report, known, there)
+        hides = hiding(server, report, said, restart=how.restart)
+        if how.soft_delete and (followed := streams.read(server, report.root.name)) and followed.relations:
+            raise LoadError(
+                f"the contract of {report.table} has `soft_delete`, and a stream has brought records into the tail of "
+                f"{report.root.name}, whose view would show deleted items: take `soft_delete` out, or load into DuckDB"
+            )
+        unreadable = unread.takes_part(server, report, known, restart=how.restart)
         load_id = secrets.token_hex(8)
         try:
             fence = Fence(server, lock)
             views = history_views.free(server, report) if how.history is not None else {}
-            targets = prepare(server, fence, report, there, few_values(server, storage, report, there))
+            few = few_values(server, storage, report, there)
+            targets = prepare(server, fence, report, there, few, _marks(how, unreadable=unreadable))
             made = versions.prepare(server, fence, report, targets, relations, exports, how)
             history_views.show(fence, views, made, report)
             if not moved:
-                types = {one.relation.name: one.types for one in targets}
+                types = {one.relation.name: without_marks(one.types) for one in targets}
                 tail_views.follow(server, fence, report, types, targets[0].keys)
             staged = stage(server, storage, report, targets, load_id)
-            hides = newly_hidden(report, said.done[-1].hidden if said.done else {})
+            in_versions = newly_hidden(report, said.done[-1].hidden if said.done else {})
             kept = stage_versions(
-                server, storage, report, made, staged, exports, how, load_id, known.sequence + 1, hides
+                server, storage, report, made, staged, exports, how, load_id, known.sequence + 1, in_versions
             )
-            entry = _decided(server, report, how, known, staged, load_id, hidden, said, streamed, kept)
+            missed = unread.stage(server, storage, report, targets[0], load_id, how) if unreadable else ""
+            rules = rules_of(report, how, known, int(load_id, 16), missed, hides.columns)
+            entry = _decided(server, report, known, staged, load_id, hides, rules, missed, streamed, kept)
             entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))
             how.before_commit()
             lock.check()
@@ -170,6 +185,7 @@ def _locked(
         done.result,
         applied=True,
         table_rows=done.table_rows,
+        remarks=hides.remarks,
         seconds=time.monotonic() - started,
         history=seen,
         **vars(settled),
@@ -179,42 +195,33 @@ def _locked(
 def _decided(
     server: Server,
     report: Report,
-    how: LoadOptions,
     known: History,
     staged: Sequence[Staged],
     load_id: str,
-    hidden: Mapping[str, str],
-    said: Ledger,
+    hides: Hiding,
+    rules: Rules,
+    missed: str,
     streamed: Streams | None,
     versioned: Kept | None,
 ) -> Entry:
     """Leaves in staging what becomes valid, and returns the entry of the ledger."""
-    root, *children = staged
-    stale_before = None if how.restart else known.initial_load
-    if not how.restart:
-        drop_stale(server, staged, stale_before)
-    upserted, deleted = server.numbers(
-        f"SELECT countIf({quoted(GONE)} = 0), countIf({quoted(GONE)} = 1) FROM {root.table}"
-    )
-    if not (upserted or deleted):
-        stand_alone(server, versioned)
-    rows = {report.root.name: upserted}
-    rows |= {c.target.relation.name: int(server.value(f"SELECT count() FROM {c.table}")) for c in children}
-    replaces = how.restart or (report.is_full and start(report) >= (stale_before or 0))
-    kept = keep_newer(server, staged, start(report)) if replaces and not how.restart else 0
-    check_hidden(server, report, said, there=known.sequence > 0 and not how.restart, whole=replaces and not kept)
-    lists = {name for name in {*known.columns, *rows} if name != report.root.name}
+    lists = {name for name in {*known.columns, *report.rows} if name != report.root.name}
     there = catalog.tables(server, lists)
+    merged = merge(server, staged, rules, there)
+    upserted, deleted = merged.upserted, merged.deleted
+    if not merged.own:
+        stand_alone(server, versioned)
     plan = Plan(
         load=int(load_id, 16),
-        replaces=replaces,
-        keys=root.target.keys,
-        stages={one.target.relation.name: one.name for one in staged},
+        replaces=merged.replaces,
+        keys=staged[0].target.keys,
+        stages=merged.stages,
         lists=tuple(sorted(there)),
-        upserted=upserted,
+        seen=merged.seen,
         streams=streamed.text() if streamed else "",
         kept=versioned,
         scan_ended=to_micros(report.scan.ended) if report.scan else None,
+        unread=missed,
     )
     result = LoadResult(
         applied=True,
@@ -227,7 +234,8 @@ def _decided(
         stale=report.root.rows - upserted - deleted,
         quarantined=report.quarantined,
         extra_values=report.extra_values,
-        rows=rows,
+        rows=merged.rows,
+        kept_stale=merged.kept_stale,
         table_rows={},
         loaded_at=datetime.now(UTC),
         seconds=0.0,
@@ -235,7 +243,13 @@ def _decided(
         ledger_id=known.ledger_id or load_id,
     )
     row = of_streams.row(report, result, known) if streamed else row_of(report, result, None)
-    return Entry(row, how.restart, hidden, plan.text())
+    return Entry(row, rules.restart, hides.paths, plan.text())
+
+
+def _marks(how: LoadOptions, *, unreadable: bool) -> dict[str, SqlType]:
+    """The columns of the root that loads fill themselves."""
+    wanted = {DELETED_AT: how.soft_delete, STALE_SINCE: unreadable}
+    return {name: SqlType("TIMESTAMP") for name, needed in wanted.items() if needed}
 
 
 def _counted(server: Server, report: Report) -> dict[str, int]:
@@ -284,29 +298,3 @@ def check_owned(server: Server, report: Report, known: History, there: Mapping[s
                 f"{relation.name} has rows, but by its ledger no load of {report.table} has written them: they belong to "
                 "another table, or ledger rows are lost: give one of the two another `name` in its contract"
             )
-
-
-def hiding(report: Report, said: Ledger, *, restart: bool) -> dict[str, str]:
-    """The paths that the contract hides, and how. Raises LoadError for an export that shows what the rows must not."""
-    wanted = {hidden.path: hidden.how for hidden in report.hidden}
-    before = {} if restart or not said.done else dict(said.done[-1].hidden)
-    # guard: ClickHouse: hidden stays hidden
-    if shown := sorted(before.keys() - wanted.keys()):
-        raise LoadError(
-            f"{', '.join(shown)} must not be seen in {report.root.name}, and the contract by which export {report.export_id} "
-            "was flattened shows it: flatten it again; or, if it may be seen from now on, start the table over"
-        )
-    return wanted
-
-
-def check_hidden(server: Server, report: Report, said: Ledger, *, there: bool, whole: bool) -> None:
-    """Raises LoadError when rows would stay that have values of a path which is hidden now."""
-    before = said.done[-1].hidden if said.done else {}
-    new = [hidden for hidden in report.hidden if before.get(hidden.path) != hidden.how]
-    # guard: ClickHouse: old values are hidden
-    if new and there and not whole and server.value(f"SELECT count() FROM {table(ROWS, report.root.name)}"):
-        raise LoadError(
-            f"{new[0].path} is hidden now ({new[0].how}), and rows of {report.root.name} have its old values, which a load "
-            "into ClickHouse does not change: load a full export that is newer than all that is loaded first, flattened by "
-            "this contract, which takes the place of all rows; or start the table over"
-        )

@@ -23,8 +23,9 @@ from ddb_assets.warehouse.bookkeeping import live_name
 from ddb_assets.warehouse.clickhouse import catalog, streams, tail_tables, tail_views, tidying
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
+from ddb_assets.warehouse.clickhouse.hiding import check_shown, hiding, without_marks
 from ddb_assets.warehouse.clickhouse.known import history, loads
-from ddb_assets.warehouse.clickhouse.load import check_hidden, check_owned, check_present, hiding, refused
+from ddb_assets.warehouse.clickhouse.load import check_owned, check_present, refused
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.positions import provided
 from ddb_assets.warehouse.clickhouse.server import Server
@@ -66,7 +67,7 @@ def load_tail(
     server: Server, storage: Storage, report: Report, moved: Moved, options: LoadOptions, *, patience: float
 ) -> TailResult:
     """See `Warehouse.load_tail`."""
-    refused(report, options, records=True)
+    refused(report, options, streamed=True, records=True)
     check_quarantine(report, options.max_quarantined, few=True)
     check_report(report)
     for relation in report.relations:
@@ -100,10 +101,10 @@ def _locked(
         there = catalog.tables(server, {*said.relations, *own}, TAIL)
         check_present(report, known, rows, chain)
         check_owned(server, report, known, rows)
-        hides = hiding(report, ledger, restart=False)
-        check_hidden(server, report, ledger, there=known.sequence > 0, whole=False)
+        hides = hiding(server, report, ledger, restart=False)
+        check_shown(server, report, hides, rows)
         # guard: ClickHouse: a tail of other hidden values
-        if tail_tables.is_lost(said, there) or (said.relations and said.hidden != hides):
+        if tail_tables.is_lost(said, there) or (said.relations and said.hidden != hides.paths):
             said = said.started_over()
             streams.decide(server, lock, root, said)
         if is_done(said.position(moved.stream), moved):
@@ -112,7 +113,7 @@ def _locked(
         fence = Fence(server, lock)
         targets = _prepared(server, fence, report, rows)
         keys = targets[0].keys
-        types = {target.relation.name: target.types for target in targets}
+        types = {target.relation.name: without_marks(target.types) for target in targets}
         tail_tables.mirror(server, fence, root, types, there)
         tail_views.show(server, fence, root, keys, types, report.table_arn)
         # guard: ClickHouse: what exports cover does not enter
@@ -149,7 +150,7 @@ def _prepared(server: Server, fence: Fence, report: Report, there: Mapping[str, 
     keys = tuple(column.name for column in report.root.keys)
     if all(relation.name in there and _fits(relation, there[relation.name]) for relation in report.relations):
         return tuple(Target(relation, there[relation.name].types, keys) for relation in report.relations)
-    return prepare(server, fence, report, there, {})  # of a few records nobody knows whether their texts repeat
+    return prepare(server, fence, report, there, {}, {})  # of a few records nobody knows whether their texts repeat
 
 
 def _fits(relation: Relation, found: RowsTable) -> bool:

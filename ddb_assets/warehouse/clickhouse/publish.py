@@ -21,7 +21,7 @@ from ddb_assets.warehouse.clickhouse.catalog import named
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settling import Unsettled, settle
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, UNREAD, among, names, quoted, table
 from ddb_assets.warehouse.clickhouse.version_staging import Kept
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.sql.settling import Settled
@@ -29,12 +29,13 @@ from ddb_assets.warehouse.sql.settling import Settled
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to do: `stages` has the staging table of each relation, the root first.
+    """What is left to do: `stages` has the staging table of each relation, the root first, maybe also of lists from before.
 
-    `replaces`: the staged rows take the place of all rows. `upserted` are the items that the load brings. `lists` are the
-    tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the row that the table of
-    positions gets with a load of a stream's records, and `scan_ended` is when the export's scan ended (`settling.py`).
-    `kept` is what is left to do for the history, if the load changes any.
+    `replaces`: the staged rows take the place of all rows. `seen` are the rows that people see and that have the number of the
+    load. `lists` are the tables of every list that the table has ever had. `keys` are the item's key columns. `streams` is the
+    row that the table of positions gets with a load of a stream's records, and `scan_ended` is when the export's scan ended
+    (`settling.py`). `kept` is what is left to do for the history, if the load changes any. `unread` is the staging table of the
+    items that could not be read, if the load changes what is known of them.
     """
 
     load: int
@@ -42,10 +43,11 @@ class Plan:
     keys: tuple[str, ...]
     stages: dict[str, str]
     lists: tuple[str, ...]
-    upserted: int
+    seen: int
     streams: str = ""
     kept: Kept | None = None
     scan_ended: int | None = None
+    unread: str = ""
 
     def text(self) -> str:
         """As the ledger keeps it."""
@@ -67,37 +69,40 @@ def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
     """
     plan, relation = Plan.parse(pending.plan), pending.row.relation
     (root, staged), *children = plan.stages.items()
-    missing = {STAGE + name for name in plan.stages.values()} - set(named(server, STAGE))
+    every = [*plan.stages.values(), *([plan.unread] if plan.unread else [])]
+    missing = {STAGE + name for name in every} - set(named(server, STAGE))
     if missing:
         raise WarehouseError(
             f"load {pending.row.sequence} of {relation} ({pending.row.export_id}) was decided and not finished, and its staged "
             f"rows are gone ({', '.join(sorted(missing))}): start the table over"
         )
+    if plan.unread:
+        _replace(server, table(UNREAD, root), plan.unread)
     for name, stage in children:
         _attach(server, name, stage)
     if plan.kept:
         history_publish.hand_over(server, root, plan.kept, plan.load)
     if plan.replaces:
-        _replace(server, root, staged)
+        _replace(server, table(ROWS, root), staged)
         for name, stage in children:
-            _replace(server, name, stage)
+            _replace(server, table(ROWS, name), stage)
     else:
         _attach(server, root, staged)
     if plan.keys:
         _clean(server, plan, root, {name for name, _ in children} if plan.replaces else set())
     there = _rows_of(server, root, plan)
-    if there != plan.upserted:
+    if there != plan.seen:
         raise WarehouseError(
-            f"{plan.upserted} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
+            f"{plan.seen} rows of load {pending.row.sequence} went to {relation}, {there} are there: its tables were "
             "changed by something that is no load; start the table over"
         )
     if plan.kept:
         history_publish.clean(server, root, plan.kept, plan.load, plan.keys, VERSION)
     settled = settle(server, pending, Unsettled(plan.streams, plan.scan_ended), plan.stages)
-    counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in plan.stages}
+    counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in pending.row.relation_rows}
     entry = ledger.done(pending, counted, datetime.now(UTC))
     ledger.end(server, entry)
-    for stage in plan.stages.values():
+    for stage in every:
         server.execute(f"DROP TABLE IF EXISTS {table(STAGE, stage)}")
     return entry, settled
 
@@ -106,13 +111,13 @@ def _attach(server: Server, name: str, stage: str) -> None:
     server.execute(f"ALTER TABLE {table(ROWS, name)} ATTACH PARTITION tuple() FROM {table(STAGE, stage)}")
 
 
-def _replace(server: Server, name: str, stage: str) -> None:
+def _replace(server: Server, place: str, stage: str) -> None:
     if server.value(f"SELECT count() FROM {table(STAGE, stage)}"):
-        server.execute(f"ALTER TABLE {table(ROWS, name)} REPLACE PARTITION tuple() FROM {table(STAGE, stage)}")
+        server.execute(f"ALTER TABLE {place} REPLACE PARTITION tuple() FROM {table(STAGE, stage)}")
     else:  # newer servers replace nothing by an empty table; attaching it fails if another load has finished this one
         # guard: ClickHouse: nothing is dropped too late
         server.execute(
-            f"ALTER TABLE {table(ROWS, name)} ATTACH PARTITION tuple() FROM {table(STAGE, stage)}, DROP PARTITION tuple()"
+            f"ALTER TABLE {place} ATTACH PARTITION tuple() FROM {table(STAGE, stage)}, DROP PARTITION tuple()"
         )
 
 
@@ -127,11 +132,9 @@ def _clean(server: Server, plan: Plan, root: str, replaced: set[str]) -> None:
     for name in plan.lists:
         if name in replaced:
             continue
-        if plan.replaces:
-            outdated = f"NOT ({among(item, f'SELECT {names(item)} FROM {written}')})"
-        else:
-            again = among(plan.keys, f"SELECT {names(plan.keys)} FROM {written}")
-            outdated = f"{quoted(LOAD)} != {plan.load} AND {again}"
+        outdated = f"NOT ({among(item, f'SELECT {names(item)} FROM {written}')})"
+        if not plan.replaces:
+            outdated += f" AND {among(plan.keys, f'SELECT {names(plan.keys)} FROM {written}')}"
         place = table(ROWS, name)
         if server.value(f"SELECT count() FROM {place} WHERE {outdated}"):
             server.execute(f"DELETE FROM {place} WHERE {outdated}")

@@ -35,6 +35,7 @@ def self_test(warehouse: "ClickHouseWarehouse", storage: Storage, folder: str) -
         ("a row inserted twice is dropped", lambda: _insert_twice(server, stage)),
         ("parts are handed over at once", lambda: _hand_over(server, rows, stage)),
         ("the newest version wins, and deletes hide", lambda: _versions(server, rows)),
+        ("of one version the later row counts", lambda: _later(server, rows)),
         ("a table is created once", lambda: _lock(server, rows)),
     )
     try:
@@ -105,6 +106,14 @@ def _hand_over(server: Server, rows: str, stage: str) -> str:
 def _versions(server: Server, rows: str) -> str:
     found = server.fetch(f"SELECT `key`, `version` FROM {rows} FINAL ORDER BY `key`")
     return "" if found == [("a", 2), ("b", 3)] else f"the rows are {found}"
+
+
+def _later(server: Server, rows: str) -> str:
+    found = []
+    for gone in (1, 0):
+        server.execute(f"INSERT INTO {rows} VALUES ('b', 3, {gone})")
+        found += server.fetch(f"SELECT `key`, {gone} FROM {rows} FINAL ORDER BY `key`")
+    return "" if found == [("a", 1), ("a", 0), ("b", 0)] else f"the rows are {found}"
 
 
 def _lock(server: Server, rows: str) -> str:

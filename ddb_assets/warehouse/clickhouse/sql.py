@@ -22,11 +22,14 @@ VERSIONS = "_ddb_versions__"
 """The versions of a relation's rows (`versions.py`)."""
 EXPORTS = "_ddb_history__"
 """The exports that the versions of a root relation and its lists come from."""
+UNREAD = "_ddb_unread__"
 
 LOAD = "_ddb_load"
 """In a table of rows: the random number of the load that brought the row. An item and its list elements have the same one."""
 GONE = "_ddb_gone"
 """In the table of a root: 1 if the row says that the item is deleted."""
+RECORDED = "_ddb_delete"
+"""In the table of a root that keeps the rows of deleted items: the time of the item's newest recorded delete, or 0."""
 
 MAX_NAME = 127
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Report
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.clickhouse import parts
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, STAGE, among, literal, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, literal, names, quoted, table
 from ddb_assets.warehouse.clickhouse.tables import Target
 from ddb_assets.warehouse.clickhouse.types import converted, number
 from ddb_assets.warehouse.errors import LoadError
@@ -39,7 +40,12 @@ class Staged:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the table and of the staging table."""
-        return (*self.target.types, LOAD, *([] if self.target.relation.path else [GONE]))
+        types = self.target.types
+        return (
+            *types,
+            LOAD,
+            *([] if self.target.relation.path else [GONE, *([RECORDED] if DELETED_AT in types else [])]),
+        )
 
 
 def stage(
@@ -58,16 +64,19 @@ def stage(
     return staged
 
 
-def _fill(server: Server, storage: Storage, report: Report, staged: Staged, load: int) -> None:
-    target, relation = staged.target, staged.target.relation
+def create(server: Server, name: str, prefix: str, like: str, root: str) -> None:
+    """Creates the empty staging table of this name, with the columns and the order of another table."""
     order = server.value(
-        "SELECT sorting_key FROM system.tables WHERE database = currentDatabase() "
-        f"AND name = {literal(ROWS + relation.name)}"
+        f"SELECT sorting_key FROM system.tables WHERE database = currentDatabase() AND name = {literal(prefix + like)}"
     )
     server.execute(
-        f"CREATE TABLE {staged.table} AS {target.table} ENGINE = MergeTree ORDER BY ({order}) "
-        f"SETTINGS non_replicated_deduplication_window = 10000 COMMENT {literal(report.root.name)}"
+        f"CREATE TABLE {table(STAGE, name)} AS {table(prefix, like)} ENGINE = MergeTree ORDER BY ({order}) "
+        f"SETTINGS non_replicated_deduplication_window = 10000 COMMENT {literal(root)}"
     )
+
+
+def _fill(server: Server, storage: Storage, report: Report, staged: Staged, load: int) -> None:
+    create(server, staged.name, ROWS, staged.target.relation.name, report.root.name)
     insert(server, storage, staged, staged.table, load)
 
 
@@ -80,7 +89,14 @@ def insert(server: Server, storage: Storage, staged: Staged, place: str, load: i
     if not relation.path:
         flags = [quoted(column.name) for column in relation.columns if column.role == "deleted"]
         into, select = [*into, GONE], [*select, f"CAST({flags[0]} AS UInt8)" if flags else "0"]
-    before = 0
+    insert_values(server, storage, staged, place, into, select)
+
+
+def insert_values(
+    server: Server, storage: Storage, staged: Staged, place: str, into: Sequence[str], select: Sequence[str]
+) -> None:
+    """As `insert`; `select` are the values of the columns `into`."""
+    relation, before = staged.target.relation, 0
     for nth, part in enumerate(relation.parts):
         token = literal(f"{staged.name} {nth}")
         where = f"{place} ({names(into)}) SETTINGS insert_deduplication_token = {token}"
@@ -173,54 +189,3 @@ def check_items(server: Server, report: Report, staged: Sequence[Staged]) -> Non
                 f"{orphans} rows of {child.target.relation.name!r} have no item of {report.root.name!r} at their version: "
                 "flatten the export again"
             )
-
-
-def drop_stale(server: Server, staged: Sequence[Staged], before: int | None) -> None:
-    """Takes rows out of staging of which the tables know a newer write, and those from `before` the newest full export."""
-    root = staged[0]
-    if not root.target.keys or not root.target.relation.rows:
-        return
-    key, version = names(root.target.keys), quoted(root.target.version)
-    least = server.value(f"SELECT min({version}) FROM {root.table}")
-    newer = f"SELECT {key}, max({version}) AS newest FROM {root.target.table} WHERE {version} > {least} GROUP BY {key}"
-    # guard: ClickHouse: version
-    stale = [
-        f"SELECT {key} FROM {root.table} AS staged INNER JOIN ({newer}) AS known USING ({key}) WHERE {version} < newest"
-    ]
-    if before is not None:
-        # guard: ClickHouse: T0
-        stale.append(f"SELECT {key} FROM {root.table} WHERE {version} < {before}")
-    found = " UNION DISTINCT ".join(stale)
-    if not server.value(f"SELECT count() FROM ({found})"):
-        return
-    for one in reversed(staged):  # the root last, as it says which
-        if one.target.relation.rows:
-            server.execute(f"DELETE FROM {one.table} WHERE {among(root.target.keys, found)}")
-
-
-def keep_newer(server: Server, staged: Sequence[Staged], time: int) -> int:
-    """Adds to the staged rows of a full export what the tables have from after its time; returns how many root rows that is."""
-    root, *children = staged
-    if not root.target.keys:
-        return 0
-    later = f"{quoted(root.target.version)} > {time}"
-    kept = int(server.value(f"SELECT count() FROM {root.target.table} WHERE {later}"))
-    if not kept:
-        return 0
-    item = (*root.target.keys, LOAD)
-    for child in children:
-        columns = names(child.columns)
-        server.execute(
-            f"INSERT INTO {child.table} ({columns}) SELECT {columns} FROM {child.target.table} FINAL "
-            f"WHERE {among(item, f'SELECT {names(item)} FROM {root.target.table} FINAL WHERE {later}')}"
-        )
-    columns, key = names(root.columns), root.target.keys
-    live = f"SELECT {columns} FROM {root.target.table} FINAL WHERE {later}"
-    # of two rows with one version the later one counts, and a copy no longer says which that is
-    gone = (
-        f"SELECT {columns} FROM {root.target.table} WHERE {later} AND {quoted(GONE)} = 1 "
-        f"AND NOT ({among(key, f'SELECT {names(key)} FROM {root.target.table} FINAL WHERE {later}')})"
-    )
-    # guard: ClickHouse: writes from after a full export
-    server.execute(f"INSERT INTO {root.table} ({columns}) {live} UNION ALL {gone}")
-    return kept

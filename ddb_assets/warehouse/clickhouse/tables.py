@@ -14,11 +14,13 @@ from functools import partial
 
 from ddb_assets.contract.column_type import SqlType, join, storable
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.clickhouse import catalog
 from ddb_assets.warehouse.clickhouse.catalog import MARK, RowsTable, Standing
 from ddb_assets.warehouse.clickhouse.fence import Fence
+from ddb_assets.warehouse.clickhouse.hiding import hidden_columns
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, ROWS, literal, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, literal, names, quoted, table
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.evolution import empty, wanted
@@ -28,6 +30,8 @@ OF_HISTORY = f"{MARK}history_of_"
 _NEEDED = frozenset({"key", "index", "version"})
 _SIZED = "COMMENT COLUMN"
 """How a column becomes wider whose type in ClickHouse stays the same."""
+
+_RECORDED = f"{quoted(RECORDED)} Int64"
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,13 @@ def prepare(
     report: Report,
     there: Mapping[str, RowsTable],
     few: Mapping[str, frozenset[str]],
+    marks: Mapping[str, SqlType],
 ) -> tuple[Target, ...]:
     """Creates or widens the tables and their views; returns the targets, the root first.
 
-    `there` is what `catalog.tables` says, `few` has the new columns with few distinct values. Raises LoadError for a change of
-    type that would lose values, and for a name that is somebody else's.
+    `there` is what `catalog.tables` says, `few` has the new columns with few distinct values, `marks` are columns of the root
+    that loads fill themselves. Raises LoadError for a change of type that would lose values, and for a name that is somebody
+    else's.
     """
     targets: list[Target] = []
     root = there.get(report.root.name)
@@ -75,15 +81,27 @@ def prepare(
             table(ROWS, relation.name),
             few.get(relation.name, frozenset()),
         )
+        columns = wanted(relation) | ({} if relation.path else dict(marks))
         if have is None:
-            server.execute(_creation(relation, place, comment, repeated))
+            server.execute(_creation(relation, columns, place, comment, repeated))
         elif have.sorted_by != set(_sorted_by(relation)) and _is_created_again(server, relation, have):
-            fence.put(place, partial(_creations, relation, comment, repeated), there=True)
+            fence.put(place, partial(_creations, relation, columns, comment, repeated), there=True)
             have = None
         if have is None:
-            have = RowsTable({n: storable(k) for n, k in wanted(relation).items()}, frozenset())
+            have = RowsTable({n: storable(k) for n, k in columns.items()}, frozenset())
         else:
-            have = evolved(server, fence, ROWS, relation, have, wanted(relation), comment, empty(relation), repeated)
+            have = evolved(
+                server,
+                fence,
+                ROWS,
+                relation,
+                have,
+                columns,
+                comment,
+                empty(relation),
+                repeated,
+                hidden_columns(report, relation.name),
+            )
         targets.append(Target(relation, have.types, keys))
     for target in targets:
         _show(fence, target, targets[0], report, shown[target.relation.name])
@@ -96,15 +114,13 @@ def _sorted_by(relation: Relation) -> tuple[str, ...]:
     return (*keys, *([LOAD, *index] if relation.path and keys else []))
 
 
-def _creation(relation: Relation, place: str, comment: str, few: frozenset[str]) -> str:
+def _creation(relation: Relation, types: Mapping[str, SqlType], place: str, comment: str, few: frozenset[str]) -> str:
     needed = {one.name for one in relation.columns if one.role in _NEEDED}
-    columns = [
-        column(name, kind, nullable=name not in needed, few=name in few) for name, kind in wanted(relation).items()
-    ]
+    columns = [column(name, kind, nullable=name not in needed, few=name in few) for name, kind in types.items()]
     columns.append(f"{quoted(LOAD)} UInt64")
     engine = "ReplacingMergeTree"
     if not relation.path:
-        columns.append(f"{quoted(GONE)} UInt8")
+        columns += [f"{quoted(GONE)} UInt8", *([_RECORDED] if DELETED_AT in types else [])]
         engine = f"ReplacingMergeTree({quoted(relation.column('version').name)}, {quoted(GONE)})"
     return (
         f"CREATE TABLE {place} ({', '.join(columns)}) ENGINE = {engine} ORDER BY ({names(_sorted_by(relation))}) "
@@ -112,8 +128,10 @@ def _creation(relation: Relation, place: str, comment: str, few: frozenset[str])
     )
 
 
-def _creations(relation: Relation, comment: str, few: frozenset[str], place: str) -> list[str]:
-    return [_creation(relation, place, comment, few)]
+def _creations(
+    relation: Relation, types: Mapping[str, SqlType], comment: str, few: frozenset[str], place: str
+) -> list[str]:
+    return [_creation(relation, types, place, comment, few)]
 
 
 def column(name: str, kind: SqlType, *, nullable: bool, few: bool = False) -> str:
@@ -145,13 +163,17 @@ def evolved(
     comment: str,
     provisional: frozenset[str] = frozenset(),
     few: frozenset[str] = frozenset(),
+    hidden: frozenset[str] = frozenset(),
 ) -> RowsTable:
     """Adds columns to a table of the relation, and widens others; `provisional` ones accept any type that is there.
 
-    Of the added ones, those that are `few` are kept by a dictionary.
+    Of the added ones, those that are `few` are kept by a dictionary. Values of `hidden` ones are not converted to a type that
+    does not hold them: nobody must see them any more.
     """
     types, place = dict(have.types), table(prefix, relation.name)
-    changes = []
+    changes, cleared = list[str](), list[str]()
+    if prefix == ROWS and DELETED_AT in columns.keys() - types.keys():
+        changes.append(f"ADD COLUMN {_RECORDED}")
     for name, kind in columns.items():
         if name in have.foreign:
             raise LoadError(
@@ -167,12 +189,15 @@ def evolved(
             continue
         joined = join(present, kind)
         if joined is None:
-            _check_lossless(server, place, relation.name, name, present, kind)
+            if name in hidden:
+                cleared.append(name)
+            else:
+                _check_lossless(server, place, relation.name, name, present, kind)
             joined = kind
         if storable(joined) != present:
             types[name] = storable(joined)
             changes.append(_widening(relation, name, present, types[name], is_key=name in have.sorted_by))
-    change(server, fence, place, changes, comment)
+    change(server, fence, place, changes, comment, cleared)
     return RowsTable(types, have.sorted_by, have.foreign)
 
 
@@ -188,8 +213,13 @@ def _widening(relation: Relation, name: str, present: SqlType, to: SqlType, *, i
     return f"MODIFY COLUMN {column(name, to, nullable=True)}"
 
 
-def change(server: Server, fence: Fence, place: str, changes: Sequence[str], comment: str) -> None:
-    """Changes the columns of the table `place`, in a copy that shares its files and then takes its place."""
+def change(
+    server: Server, fence: Fence, place: str, changes: Sequence[str], comment: str, cleared: Sequence[str] = ()
+) -> None:
+    """Changes the columns of the table `place`, in a copy that shares its files and then takes its place.
+
+    The `cleared` ones become NULL.
+    """
     if all(one.startswith(_SIZED) for one in changes):  # a comment that comes too late does no harm
         for one in changes:
             server.execute(f"ALTER TABLE {place} {one}")
@@ -200,6 +230,7 @@ def change(server: Server, fence: Fence, place: str, changes: Sequence[str], com
             f"ALTER TABLE {place} MODIFY COMMENT {literal(comment)}",  # so that it is found if it is left
             f"CREATE TABLE {copy} AS {place} COMMENT {literal(comment)}",
             f"ALTER TABLE {copy} ATTACH PARTITION tuple() FROM {place}",
+            *(f"ALTER TABLE {copy} CLEAR COLUMN {quoted(name)} IN PARTITION tuple()" for name in cleared),
             f"ALTER TABLE {copy} {', '.join(changes)}",
         ),
         there=True,
@@ -228,15 +259,22 @@ def _view(server: Server, name: str) -> Standing | None:
 
 
 def _show(fence: Fence, target: Target, root: Target, report: Report, found: Standing | None) -> None:
-    """The view of a relation's rows, unless it is there. A view keeps the types that it was created with."""
+    """The view of a relation's rows, unless it is there. A view keeps the types that it was created with.
+
+    An item of which only the delete is known has no version.
+    """
+    columns = names(target.types)
+    if target is root and DELETED_AT in target.types:
+        own = quoted(target.version)
+        columns = ", ".join(f"nullIf({own}, 0) AS {own}" if n == target.version else quoted(n) for n in target.types)
     if not root.keys:
-        shown = f"SELECT {names(target.types)} FROM {target.table}"
+        shown = f"SELECT {columns} FROM {target.table}"
     elif target is root:
-        shown = f"SELECT {names(target.types)} FROM {target.table} FINAL"
+        shown = f"SELECT {columns} FROM {target.table} FINAL"
     else:
         item = names((*root.keys, LOAD))
         shown = (
-            f"SELECT {names(target.types)} FROM {target.table} AS list FINAL INNER JOIN "
+            f"SELECT {columns} FROM {target.table} AS list FINAL INNER JOIN "
             f"(SELECT {item} FROM {root.table} FINAL) AS item USING ({item}) "
             "SETTINGS join_algorithm = 'full_sorting_merge,hash'"
         )

@@ -16,6 +16,7 @@ from ddb_assets.warehouse.bookkeeping import BEGUN, ENDED, KIND, history_name
 from ddb_assets.warehouse.clickhouse import catalog
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
+from ddb_assets.warehouse.clickhouse.hiding import hidden_columns
 from ddb_assets.warehouse.clickhouse.history_state import Exports
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import (
@@ -136,7 +137,8 @@ def _provided(server: Server, fence: Fence, report: Report, target: Target, have
             "columns or is sorted otherwise: if its rows are not needed, drop the table with `ddb-assets forget`, then load a "
             "full export; if no load has made it, rename it"
         )
-    return evolved(server, fence, VERSIONS, relation, have, wanted, comment)
+    hidden = hidden_columns(report, relation.name)
+    return evolved(server, fence, VERSIONS, relation, have, wanted, comment, hidden=hidden)
 
 
 def _sorted_by(relation: Relation) -> tuple[str, ...]:

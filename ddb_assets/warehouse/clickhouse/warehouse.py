@@ -1,4 +1,4 @@
-"""The warehouse in a database of ClickHouse: loads of exports and streams as in any other, and no soft delete."""
+"""The warehouse in a database of ClickHouse: loads of exports and streams as in any other."""
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -19,7 +19,7 @@ KINDS = (
     Kind("duckdb", "duckdb_subject", can=ALL),
     Kind("redshift", "redshift_subject", "distinct", can=ALL),
     Kind("iceberg", "iceberg_subject", "chosen", can=ALL - {"history"}),
-    Kind("clickhouse", "clickhouse_subject", "chosen", can=frozenset({"history"})),
+    Kind("clickhouse", "clickhouse_subject", "chosen", can=ALL - {"overlap", "other keys", "mends"}),
     Kind("postgres", "postgres_subject", "chosen", can=ALL),
 )
 CHOSEN = frozenset(
