@@ -17,6 +17,7 @@ from ddb_assets.aws.errors import AwsError
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table
 from ddb_assets.streams.drain import Limits
+from ddb_assets.warehouse.errors import InterruptedLoadError
 from ddb_assets_tests.model.clickhouse_world import FragileClickHouse
 from ddb_assets_tests.model.live_checks import WrongError, check_counts, expect, of_keys
 from ddb_assets_tests.model.live_world import BASE, LiveWarehouse, LiveWorld, Trouble
@@ -272,7 +273,7 @@ class Player:
             self.faults.arm(None, None if fault else self.random.randint(1, 2))
             with self.world.warehouse.misbehaving(fault):
                 self.world.follow(UNLIMITED, Trouble(self.random))
-        except Crash:
+        except (Crash, InterruptedLoadError):  # the latter, where only a load is tried again
             self.world.warehouse.die()
         finally:
             self.faults.arm(None)
