@@ -298,7 +298,7 @@ def of_a_changed_contract(source: Source) -> Loads:
     source.put(31, "b", "second", "y")
     source.delete(32, "a")
     late = source.window(10, 20)
-    kept = [(source.window(30, 40), True), (source.full(40), True), (late, True)]
+    kept = [(source.window(30, 40), True), (late, True), (source.full(40), True)]
     return [
         (export, {"soft_delete": soft})
         for export, soft in [
