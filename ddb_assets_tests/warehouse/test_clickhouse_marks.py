@@ -263,7 +263,8 @@ Loads = list[tuple[Report, dict[str, Any]]]
 
 def of_deleted_items(source: Source) -> Loads:
     """Deletes and puts come late, twice, and after newer ones; the first export is loaded again with other content."""
-    source.put(2, "c", "first", "z")
+    for key in "cd":
+        source.put(2, key, "first", "z")
     source.put(12, "a", "second", "v")
     source.put(11, "b", "second")
     source.delete(14, "c")
