@@ -20,7 +20,7 @@ KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*
 
 .PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint lock bench clean
 
-demo: $(VENV)/installed-$(if $(filter clickhouse,$(WAREHOUSE)),test,demo)  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift, clickhouse); every count is checked. STREAM=1: a stream
+demo: $(VENV)/installed-$(if $(filter clickhouse postgres,$(WAREHOUSE)),test,demo)  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift, clickhouse, postgres); every count is checked. STREAM=1: a stream
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(WAREHOUSE),--$(WAREHOUSE)) $(if $(STREAM),--stream)
 
 # The sandbox's tables are new each time. Exports and loads of the previous tables would break every chain, so the state is

@@ -21,7 +21,8 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
-from ddb_assets.cli.sandbox import LAKE_URI, Server, forget_real_account
+from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
+from ddb_assets.cli.servers import Server
 from ddb_assets.contract.names import default_name
 from ddb_assets.contract.stages import FULL_CHAIN, Stage, name_of
 from ddb_assets.definitions import build_defs
@@ -35,7 +36,7 @@ from ddb_assets.windows.table_assets import INITIAL_LOAD
 
 STOP_SECONDS = 30
 LAKE_FOLDER, SANDBOX_FOLDER, MARKER = "lake", "sandbox", "demo.json"
-_NAMES = {"redshift": "Redshift", "clickhouse": "ClickHouse", None: "DuckDB"}
+_NAMES = {"redshift": "Redshift", "clickhouse": "ClickHouse", "postgres": "PostgreSQL", None: "DuckDB"}
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 

@@ -16,7 +16,8 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
 from ddb_assets.cli.output import print_json, progress_console, say
-from ddb_assets.cli.sandbox import LAKE_URI, SERVERS, Server, environment, forget_real_account
+from ddb_assets.cli.sandbox import LAKE_URI, SERVERS, environment, forget_real_account
+from ddb_assets.cli.servers import Server
 from ddb_assets.contract.key_schema import KeySchema
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window

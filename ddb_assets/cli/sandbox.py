@@ -5,17 +5,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.kept_lake import check, keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
+from ddb_assets.cli.servers import Server
 from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.server import Sandbox
@@ -29,8 +30,6 @@ DEMO_START = "DDB_ASSETS_DEMO_START"
 DEMO_STREAM = "DDB_ASSETS_DEMO_STREAM"
 """The stream that the demo's orders write to; their contract reads it."""
 CHANGES_PER_SECOND = 1
-Server = Literal["redshift", "clickhouse"]
-"""A warehouse that can run beside the sandbox."""
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
 REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD, CLICKHOUSE_PASSWORD, POSTGRES_PASSWORD)
 """Settings that lead to real accounts and warehouses. Nothing that uses the sandbox may see them."""
@@ -113,9 +112,22 @@ def clickhouse_server(sandbox: Sandbox) -> Iterator[dict[str, str]]:
         yield {WAREHOUSE: server.url, CLICKHOUSE_PASSWORD: server.password}
 
 
+@contextmanager
+def postgres_server(sandbox: Sandbox) -> Iterator[dict[str, str]]:  # noqa: ARG001 -- loads send it what they read
+    """Runs a PostgreSQL; gives the variables that lead to it."""
+    from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with postgres(port):
+        url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/postgres?sslmode=disable"
+        yield {WAREHOUSE: url, POSTGRES_PASSWORD: "sandbox"}
+
+
 SERVERS: Mapping[Server, Callable[[Sandbox], AbstractContextManager[dict[str, str]]]] = {
     "redshift": redshift_emulator,
     "clickhouse": clickhouse_server,
+    "postgres": postgres_server,
 }
 
 

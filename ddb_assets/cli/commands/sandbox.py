@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.commands.shared import FOLDER, json_option
+from ddb_assets.cli.commands.shared import FOLDER, json_option, one_server, server_options
+from ddb_assets.cli.servers import Server
 from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
 
 
@@ -24,8 +25,7 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     help="With COMMAND: folder from which the lake of the previous run is restored, and in which this run's lake is kept. It "
     "must be new, empty or filled by this option.",
 )
-@click.option("--redshift", is_flag=True, help="Also run a Redshift emulator, which starts empty.")
-@click.option("--clickhouse", is_flag=True, help="Also run ClickHouse, which starts empty.")
+@server_options
 @click.option("--stream", is_flag=True, help="The demo's orders write to a stream, and change once a second.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
@@ -34,8 +34,7 @@ def command(
     items: int,
     state: Path | None,
     lake: Path | None,
-    redshift: bool,
-    clickhouse: bool,
+    servers: tuple[Server, ...],
     stream: bool,
     as_json: bool,
     command_line: tuple[str, ...],
@@ -44,9 +43,7 @@ def command(
 
     Runs until Ctrl-C. With COMMAND, it runs COMMAND with these variables and ends with it.
     """
-    if redshift and clickhouse:
-        raise click.UsageError("--redshift and --clickhouse are two warehouses: give one of them")
-    from ddb_assets.cli.sandbox import Server, run
+    warehouse = one_server(servers)
+    from ddb_assets.cli.sandbox import run
 
-    warehouse: Server | None = "redshift" if redshift else "clickhouse" if clickhouse else None
     run(port, items, state, lake, command_line, warehouse=warehouse, stream=stream, as_json=as_json)

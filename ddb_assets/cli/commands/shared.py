@@ -1,11 +1,13 @@
 """Options that several subcommands share."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ddb_assets.cli.servers import NAMES, Server
 from ddb_assets.iceberg.url import ICEBERG_FORM
 from ddb_assets.settings import ICEBERG, LAKE, WAREHOUSE
 from ddb_assets.warehouse.adapters import FORMS
@@ -17,6 +19,29 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 warehouse_option = click.option(
     "--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS
 )
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags that run a warehouse beside the sandbox; the command gets them as `servers`, to be given to `one_server`."""
+
+    @functools.wraps(command)
+    def with_servers(**given: Any) -> Any:
+        servers = tuple(name for name in NAMES if given.pop(name))
+        return command(servers=servers, **given)
+
+    found: Callable[..., Any] = with_servers
+    for name, about in reversed(list(NAMES.items())):
+        found = click.option(
+            f"--{name}", is_flag=True, help=f"With {about}, which starts empty and is deleted afterwards."
+        )(found)
+    return found
+
+
+def one_server(servers: Sequence[Server]) -> Server | None:
+    """The warehouse that was asked for. Raises click.UsageError if there are two."""
+    if len(servers) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in servers)} are two warehouses: give one of them")
+    return servers[0] if servers else None
 
 
 def iceberg_option(*, required: bool = False) -> Callable[..., Any]:
