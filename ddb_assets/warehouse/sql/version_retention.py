@@ -18,7 +18,6 @@ from ddb_assets.warehouse.sql import timeline
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.statements import Statement, TableName, drop, quoted
 from ddb_assets.warehouse.sql.versions import Versions, forgotten
-from ddb_assets.warehouse.times import end, start
 
 DAY = 86_400_000_000
 MICROSECONDS = 1_000_000
@@ -34,9 +33,10 @@ def forget_old(engine: SqlEngine, versions: Versions | None, report: Report, how
         return
     _forget_unused(engine, versions, horizon)
     _forget_ended(engine, versions, [key.name for key in report.root.keys], horizon)
-    said = f"UPDATE {versions.sources} SET forgotten_us = ? WHERE from_us = ? AND to_us = ?"
+    # of the newest exports, because the row of the one that is loaded may have just been deleted
+    said = f"UPDATE {versions.sources} SET forgotten_us = ? WHERE to_us = ?"
     # guard: the horizon is remembered
-    engine.execute(Statement(said, (horizon, start(report), end(report))))
+    engine.execute(Statement(said, (horizon, newest)))
 
 
 def _forget_ended(engine: SqlEngine, versions: Versions, keys: list[str], horizon: int) -> None:

@@ -41,7 +41,7 @@ SOURCES = {
     "forgotten_us": SqlType("BIGINT"),
 }
 """The columns of the table of exports. Both times of a full export are its own. `blind`: not all of its keys could be read.
-`forgotten_us`: versions that ended before this time were deleted with this load (`version_retention.py`)."""
+`forgotten_us`: versions that ended before this time had been deleted (`version_retention.py`); the latest of all rows counts."""
 MARK = "old_images"
 _OF_EXPORT = {BEGUN: SqlType("BIGINT"), ENDED: SqlType("BIGINT")}
 _OF_ITEM = {KIND: SqlType("VARCHAR", 8), HASH: SqlType.parse(HASH_TYPE), OLD_HASH: SqlType.parse(HASH_TYPE)}
@@ -182,8 +182,9 @@ def keep(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
     if versions is None:
         return
     _check_unchanged(engine, versions)
+    horizon = forgotten(engine, versions.sources)
     # guard: what is forgotten stays forgotten
-    if end(report) <= forgotten(engine, versions.sources):
+    if end(report) <= horizon:
         return
     span = (start(report), end(report))
     same = f"{quoted(BEGUN)} = ? AND {quoted(ENDED)} = ?"
@@ -220,8 +221,9 @@ def keep(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
         report.table_id,
         report.is_full and report.unkeyed > 0,
         report.old_images,
+        horizon,  # the row that is replaced may have been the only one that said it
     )
-    names, marks = ", ".join(list(SOURCES)[: len(values)]), ", ".join("?" * len(values))
+    names, marks = ", ".join(SOURCES), ", ".join("?" * len(values))
     # guard: a history knows its exports
     engine.execute(Statement(f"INSERT INTO {versions.sources} ({names}) VALUES ({marks})", values))
 

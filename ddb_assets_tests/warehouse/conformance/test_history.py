@@ -373,3 +373,30 @@ def test_old_versions_are_forgotten_and_the_rest_is_as_it_was(subject: Subject, 
     assert not again.history.used
     assert not load(subject, orders.window(*days[1], digest="d2"), history=short).applied
     assert versions(subject) == found
+
+
+@pytest.mark.parametrize("moved_by", ["the newest window", "a late window that does not count"])
+@pytest.mark.alike
+def test_what_is_forgotten_stays_forgotten(subject: Subject, orders: Source, moved_by: str) -> None:
+    """Versions are kept for ever from then on, and the newest window is loaded again if it has moved the horizon."""
+    days = [(day * DAY, day * DAY + DAY) for day in range(6)]
+    orders.put(1, "a", "gone", "x")
+    orders.put(DAY + 1, "b", "stays", "y")
+    orders.delete(2 * DAY + 1, "a")
+    newest, around_a_full_export = orders.window(*days[5]), orders.window(2 * DAY + 2, 3 * DAY + 2)
+    full = [orders.full(day * DAY) for day in (0, 3, 5)]
+    for report in (*full, *(orders.window(*day) for day in days[:5])):
+        kept(subject, report)
+    short = HistoryOptions(keep="2 days")
+    if moved_by == "the newest window":
+        load(subject, newest, history=short)
+        found = versions(subject)
+        kept(subject, orders.window(*days[5], digest="d2"))
+    else:
+        kept(subject, newest)
+        assert not in_history(subject, around_a_full_export).used
+        load(subject, around_a_full_export, history=short, force=True)
+        found = versions(subject)
+    assert found.keys() == {"b"}
+    assert not in_history(subject, orders.window(*days[0], digest="d2")).used
+    assert versions(subject) == found
