@@ -41,7 +41,7 @@ SOURCES = {
     "forgotten_us": SqlType("BIGINT"),
 }
 """The columns of the table of exports. Both times of a full export are its own. `blind`: not all of its keys could be read.
-`forgotten_us`: versions that ended before this time had been deleted (`version_retention.py`); the latest of all rows counts."""
+`forgotten_us`: versions that ended before this time have been deleted (`version_retention.py`). The latest counts."""
 MARK = "old_images"
 _OF_EXPORT = {BEGUN: SqlType("BIGINT"), ENDED: SqlType("BIGINT")}
 _OF_ITEM = {KIND: SqlType("VARCHAR", 8), HASH: SqlType.parse(HASH_TYPE), OLD_HASH: SqlType.parse(HASH_TYPE)}
