@@ -37,7 +37,9 @@ def fill(clickhouse: ClickHouseWarehouse, folder: Source) -> None:
 
 
 def names(clickhouse: ClickHouseWarehouse) -> set[str]:
-    return {name for (name,) in clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")}
+    return {
+        str(name) for (name,) in clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
+    }
 
 
 @pytest.fixture

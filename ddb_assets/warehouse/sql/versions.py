@@ -214,6 +214,7 @@ def keep(engine: SqlEngine, versions: Versions | None, tables: Tables, report: R
             f"{report.root.rows} rows of {report.root.name!r} went to {root.table}, {kept} are there: load again"
         )
     engine.execute(Statement(f"DELETE FROM {versions.sources} WHERE from_us = ? AND to_us = ?", span))
+    # guard: an export that is replaced leaves the horizon
     values = (
         *span,
         report.export_id,
