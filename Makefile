@@ -7,9 +7,9 @@ ITEMS  ?= 3000
 PORT   ?= 3000
 SCHEDULES ?= 10000
 BENCH  ?=
-# one more than there are cores, because some tests mostly wait for a daemon
+# two more than there are cores, because tests wait for daemons and servers
 CORES   := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
-WORKERS := $(shell expr $(CORES) + 1)
+WORKERS := $(shell expr $(CORES) + 2)
 
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)

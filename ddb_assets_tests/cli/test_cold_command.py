@@ -9,9 +9,9 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.cold_store import AgedSource, ColdStore, cold, hot
-from ddb_assets_tests.warehouse.conftest import cold_engine, cold_store
+from ddb_assets_tests.warehouse.conftest import cold_aws, cold_engine, cold_store
 
-__all__ = ["cold_engine", "cold_store"]  # the fixtures
+__all__ = ["cold_aws", "cold_engine", "cold_store"]  # the fixtures
 YAML = """
 type: ddb_assets.components.DynamoDBTable
 attributes:

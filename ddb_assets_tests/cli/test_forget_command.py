@@ -28,14 +28,14 @@ from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.written_export import ID, write_export
 from ddb_assets_tests.warehouse.cold_store import BUCKET, AgedSource, ColdStore, cold
-from ddb_assets_tests.warehouse.conftest import cold_engine, cold_store
+from ddb_assets_tests.warehouse.conftest import cold_aws, cold_engine, cold_store
 from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_receipts import of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["cold_engine", "cold_store"]  # fixtures
+__all__ = ["cold_aws", "cold_engine", "cold_store"]  # fixtures
 DECLARED = "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: {}\n"
 
 

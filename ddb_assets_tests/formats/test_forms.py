@@ -22,6 +22,7 @@ WITHOUT_A_VERSION = {
     "warehouse/sql/streams.py": "a column; the ledger's version is checked before",
     "warehouse/sql/read_history.py": "a column; the ledger's version is checked before",
     "warehouse/clickhouse/known.py": "a column; the ledger's version is checked before",
+    "warehouse/clickhouse/settling.py": "a column; the ledger's version is checked before",
     "retention/found.py": "a column; the ledger's version is checked before",
     "changes/tables.py": "a property; the version of the Iceberg table is checked before",
 }

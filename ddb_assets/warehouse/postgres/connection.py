@@ -105,7 +105,7 @@ class PostgresEngine(PostgresCatalog):
         try:
             if lock is not None:
                 # guard: PostgreSQL: lock
-                self.execute(Statement(f"LOCK {lock}"))
+                self.ask(f"LOCK TABLE {lock} IN EXCLUSIVE MODE")  # others may read meanwhile
             yield
             # guard: PostgreSQL: views come back
             self._create_again()

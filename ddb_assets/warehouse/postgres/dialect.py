@@ -29,8 +29,6 @@ def to_postgres(text: str) -> str:
 
     Raises LoadError for a name that PostgreSQL would cut.
     """
-    if text.startswith("LOCK "):  # EXCLUSIVE: others may read meanwhile
-        return f"LOCK TABLE {text.removeprefix('LOCK ')} IN EXCLUSIVE MODE"
     tree = sqlglot.parse_one(text, read="redshift")
     if is_placement(tree):
         return ""
