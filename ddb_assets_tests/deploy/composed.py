@@ -115,7 +115,9 @@ class Machine:
             try:
                 yield
             finally:
-                process.terminate()
-                process.wait(60)
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                try:
+                    process.terminate()
+                    process.wait(60)
+                finally:
+                    with suppress(ProcessLookupError):  # what it started, and itself if it has not ended
+                        os.killpg(process.pid, signal.SIGKILL)

@@ -128,10 +128,12 @@ class Project:
             try:
                 yield
             finally:
-                process.terminate()
-                process.wait(60)
-                with suppress(ProcessLookupError):  # the runs that it started
-                    os.killpg(process.pid, signal.SIGKILL)
+                try:
+                    process.terminate()
+                    process.wait(60)
+                finally:
+                    with suppress(ProcessLookupError):  # the runs that it started, and itself if it has not ended
+                        os.killpg(process.pid, signal.SIGKILL)
 
 
 def graphql(url: str, query: str, **variables: Any) -> dict[str, Any]:
