@@ -1,13 +1,23 @@
 """Backups of tables, as AWS makes them: by itself when a table is deleted, and when it is asked for."""
 
-import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.sandbox.account import Account, Item
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Backups and restores take an hour of its clock, which the tests move."""
+    with Sandbox(export_delay=HOUR) as running:
+        yield running
 
 
 def put(account: Account, table: str, *names: str) -> None:
@@ -16,14 +26,14 @@ def put(account: Account, table: str, *names: str) -> None:
 
 
 def deleted(account: Account, table: str) -> dict[str, Any]:
-    """Deletes the table, and returns the backup that appears."""
-    before = len(backups(account, table))
+    """Deletes the table, and returns the backup that appears an hour later."""
+    before = backups(account, table)
     account.dynamodb.delete_table(TableName=table)
-    for _ in range(200):
-        if len(found := backups(account, table)) > before:
-            return found[-1]
-        time.sleep(0.005)
-    raise TimeoutError(table)
+    assert backups(account, table) == before
+    account.sandbox.clock.advance(HOUR)
+    *others, found = backups(account, table)
+    assert others == before
+    return found
 
 
 def backups(account: Account, table: str, kind: str = "SYSTEM") -> list[dict[str, Any]]:
@@ -34,11 +44,10 @@ def backups(account: Account, table: str, kind: str = "SYSTEM") -> list[dict[str
 def restored(account: Account, arn: str, target: str, **options: Any) -> list[Item]:
     """The items of the restored table, once it is ACTIVE."""
     account.dynamodb.restore_table_from_backup(BackupArn=arn, TargetTableName=target, **options)
-    for _ in range(200):
-        if account.dynamodb.describe_table(TableName=target)["Table"]["TableStatus"] == "ACTIVE":
-            return account.scan(target)
-        time.sleep(0.005)
-    raise TimeoutError(target)
+    assert account.dynamodb.describe_table(TableName=target)["Table"]["TableStatus"] == "CREATING"
+    account.sandbox.clock.advance(HOUR)
+    assert account.dynamodb.describe_table(TableName=target)["Table"]["TableStatus"] == "ACTIVE"
+    return account.scan(target)
 
 
 def refusal(call: Any, **request: Any) -> tuple[str, str]:
@@ -71,14 +80,8 @@ def test_a_deleted_table_comes_back_from_the_backup_that_aws_makes(account: Acco
 
 
 def test_it_appears_a_moment_after_the_deletion_and_is_hidden_unless_asked_for(account: Account) -> None:
-    def hidden() -> str | None:
-        """A table that was deleted a moment ago, if its backup has not appeared already."""
-        name = account.table()
-        account.dynamodb.delete_table(TableName=name)
-        return None if backups(account, name) else name
-
-    table = next(name for _ in range(50) if (name := hidden()))
-    time.sleep(0.05)
+    table = account.table()
+    deleted(account, table)
     assert [len(backups(account, table, kind)) for kind in ("SYSTEM", "ALL", "USER", "AWS_BACKUP")] == [1, 1, 0, 0]
     assert account.dynamodb.list_backups(TableName=table)["BackupSummaries"] == []
 
@@ -86,7 +89,7 @@ def test_it_appears_a_moment_after_the_deletion_and_is_hidden_unless_asked_for(a
 def test_a_table_without_recovery_leaves_none(account: Account) -> None:
     table = account.table(recovery=False)
     account.dynamodb.delete_table(TableName=table)
-    time.sleep(0.05)
+    account.sandbox.clock.advance(HOUR)
     assert backups(account, table, "ALL") == []
 
 
@@ -130,7 +133,7 @@ def test_what_aws_refuses_is_refused(account: Account) -> None:
         "BackupInUseException"
     )
     assert refusal(dynamodb.delete_table, TableName=table)[0] == "ResourceInUseException"
-    time.sleep(0.05)
+    account.sandbox.clock.advance(HOUR)
     assert refusal(dynamodb.restore_table_from_backup, BackupArn=arn, TargetTableName=table)[0] == (
         "TableAlreadyExistsException"
     )
@@ -171,7 +174,7 @@ def test_a_backup_that_is_asked_for_keeps_what_was_there_and_how_it_was_indexed(
 def test_it_is_gone_after_35_days(account: Account) -> None:
     table = account.table()
     arn = deleted(account, table)["BackupArn"]
-    account.sandbox.clock.advance(timedelta(days=34, hours=23))
+    account.sandbox.clock.advance(timedelta(days=34, hours=22))
     assert len(backups(account, table)) == 1
     account.sandbox.clock.advance(timedelta(hours=1))
     assert backups(account, table) == []
