@@ -4,7 +4,6 @@ import json
 import random
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,12 +29,13 @@ INDEX = {
     "Projection": {"ProjectionType": "ALL"},
 }
 BY_DAY = {"AttributeDefinitions": [{"AttributeName": "day", "AttributeType": "S"}], "GlobalSecondaryIndexes": [INDEX]}
+LATER = timedelta(seconds=0.2)
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Its restores last long enough to be looked at."""
-    with Sandbox(export_delay=timedelta(seconds=0.2)) as sandbox, fault_proxy(sandbox.endpoint_url) as proxy:
+    with Sandbox(export_delay=LATER) as sandbox, fault_proxy(sandbox.endpoint_url) as proxy:
         yield World(sandbox, proxy)
 
 
@@ -53,11 +53,9 @@ def lost(world: World, items: list[Item], name: str = "") -> tuple[str, set[obje
     world.sandbox.enable_recovery(table, datetime(2026, 1, 1, tzinfo=UTC))
     had, before = world.items(table), len(backups(world, table))
     world.direct.delete_table(TableName=table)
-    for _ in range(100):
-        if len(backups(world, table)) > before:
-            return table, had
-        time.sleep(0.02)
-    raise TimeoutError(table)
+    world.sandbox.clock.advance(LATER)
+    assert len(backups(world, table)) == before + 1
+    return table, had
 
 
 def created(world: World, table: str) -> dict[str, Any]:
@@ -263,15 +261,21 @@ def test_a_restore_whose_answer_was_lost_is_the_same_restore(world: World, exist
     assert not temporary(world, table)
 
 
-def test_another_restore_from_the_same_backup_is_waited_for_by_the_user(world: World) -> None:
+def test_another_restore_from_the_same_backup_is_waited_for_by_the_user(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, _ = lost(world, some())
-    world.direct.restore_table_from_backup(
-        BackupArn=backups(world, table)[0]["BackupArn"], TargetTableName=f"{table}-other"
-    )
-    refused = copy(table, table, "--from-deleted")
+    clock = world.sandbox.clock
+    now = clock.micros()
+    with monkeypatch.context() as patch:  # the restore is not done, however long the copy takes to ask for another
+        patch.setattr(clock, "micros", lambda: now)
+        world.direct.restore_table_from_backup(
+            BackupArn=backups(world, table)[0]["BackupArn"], TargetTableName=f"{table}-other"
+        )
+        refused = copy(table, table, "--from-deleted")
     assert refused.exit_code == 1
     assert "does one at a time" in refused.output
-    time.sleep(0.3)
+    clock.advance(LATER)
     assert copy(table, table, "--from-deleted").exit_code == 0
 
 
@@ -297,7 +301,7 @@ def test_ctrl_c_while_it_is_restored_is_continued(world: World, temporary_one: b
     restore = Restore.to_copy_from(backup, folder) if temporary_one else Restore(backup, table, folder, temporary=False)
     with pytest.raises(KeptTableError, match=r"interrupted.*run the same copy again, which waits for it"):
         restore.table(interrupt, on_wait=print)
-    time.sleep(0.3)  # ACTIVE, so that DynamoDB does not say any more what it was restored from
+    world.sandbox.clock.advance(LATER)  # ACTIVE, so that DynamoDB does not say any more what it was restored from
     if temporary_one:
         made_again(world, table)
     restores = world.proxy.requests["RestoreTableFromBackup"]
