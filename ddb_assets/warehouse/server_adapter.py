@@ -16,6 +16,8 @@ class ServerAdapter:
     iceberg_tables = False
     cold_tier = False
     schema_is_database = False
+    port = 0
+    """The usual one."""
 
     def server(self, url: str) -> ServerUrl:
         """The parts of the URL. Raises WarehouseError."""
@@ -30,9 +32,9 @@ class ServerAdapter:
         return bool(self.server(url).secret)
 
     def place(self, url: str) -> str:
-        """The host and the database."""
+        """The host, the port and the database."""
         parts = urlsplit(url)
-        return f"{parts.hostname or ''}{parts.path}"
+        return f"{parts.hostname or ''}:{parts.port or self.port}{parts.path}"
 
     def login(self, url: str) -> "Login | None":
         """The secret that the URL names."""

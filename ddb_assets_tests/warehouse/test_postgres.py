@@ -67,6 +67,7 @@ def test_a_url_with_an_error_is_refused_without_its_secrets(url: str, message: s
 def test_what_a_url_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table_name(f"{URL}?schema=dynamodb", "orders") == "sales.dynamodb.orders"
     adapter = adapter_of(URL)
+    assert (adapter.place(URL), adapter.place(f"{URL}?schema=x")) == ("db.example.com:5432/sales",) * 2
     assert (adapter.needs_aws(URL), adapter.login(URL)) == (False, None)
     login = adapter.login(f"{URL}?secret=wh")
     assert login is not None

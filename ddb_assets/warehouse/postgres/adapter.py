@@ -20,11 +20,12 @@ class Postgres(ServerAdapter):
 
     scheme = "postgresql"
     form = FORM
+    port = 5432
 
     def server(self, url: str) -> ServerUrl:
         """The parts of the URL."""
         options = ("schema", "sslmode")
-        found = ServerUrl.parse(url, name="PostgreSQL", form=FORM, variable=PASSWORD, options=options, usual=5432)
+        found = ServerUrl.parse(url, name="PostgreSQL", form=FORM, variable=PASSWORD, options=options, usual=self.port)
         if (mode := found.options.get("sslmode", TLS_MODES[0])) not in TLS_MODES:
             raise WarehouseError(f"sslmode is {mode!r}: one of {', '.join(TLS_MODES)}")
         return found
