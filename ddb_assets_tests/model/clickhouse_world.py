@@ -173,5 +173,5 @@ class FragileClickHouse:
         ]
 
     def ledger(self, root: str) -> list[dict[str, Any]]:
-        """The loads that are done."""
-        return [vars(entry.row) for entry in ledger.read(self.server, root).every]
+        """The loads that are done, since the table was last started over: others are no more, as in SQL."""
+        return [vars(entry.row) for entry in ledger.read(self.server, root).done]
