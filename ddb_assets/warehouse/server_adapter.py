@@ -1,5 +1,6 @@
 """What the adapters of servers with a user and a password (`server_url.py`) do alike."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from ddb_assets.infrastructure.wanted import Login
 
 
-class ServerAdapter:
+class ServerAdapter(ABC):
     """The part of an `Adapter` that only needs the URL."""
 
     iceberg_tables = False
@@ -19,9 +20,9 @@ class ServerAdapter:
     port = 0
     """The usual one."""
 
+    @abstractmethod
     def server(self, url: str) -> ServerUrl:
         """The parts of the URL. Raises WarehouseError."""
-        raise NotImplementedError
 
     def local_file(self, url: str) -> Path | None:  # noqa: ARG002 -- see the protocol
         """It is a server."""

@@ -40,6 +40,22 @@ def two(subject: Subject, orders: Source) -> Source:
     return orders
 
 
+def test_views_that_are_as_they_must_be_are_not_replaced(
+    subject: Subject, warehouse: AnyEngine, two: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, execute = list[str](), warehouse.execute
+
+    def noted(statement: Statement) -> None:
+        said.append(statement.text)
+        execute(statement)
+
+    monkeypatch.setattr(warehouse, "execute", noted)
+    two.put(21, "a", "third a")
+    kept(subject, two.window(20, 30))
+    assert said
+    assert [text for text in said if "VIEW" in text] == []
+
+
 def test_what_could_not_be_read_is_not_gone(subject: Subject, two: Source) -> None:
     kept(subject, two.full(20, unread="b"))
     assert [end for _, end, *_ in versions(subject)["b"]] == [None]

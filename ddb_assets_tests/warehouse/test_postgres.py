@@ -13,7 +13,7 @@ from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.warehouse_options import WarehouseOptions
 from ddb_assets.warehouse.adapters import adapter_of
 from ddb_assets.warehouse.connect import open_warehouse, table_name
-from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.postgres.adapter import Postgres
 from ddb_assets.warehouse.postgres.connection import PostgresEngine
 from ddb_assets.warehouse.postgres.dialect import to_postgres
@@ -125,7 +125,11 @@ def test_views_keep_their_rights_when_a_column_gets_another_type(
     other.execute("CREATE ROLE reader")
     other.execute("GRANT SELECT ON people.orders TO reader WITH GRANT OPTION")
     other.execute("GRANT SELECT ON people.orders TO PUBLIC")
-    other.execute("CREATE VIEW ours AS SELECT n FROM public.orders WHERE n > 1")
+    other.execute("GRANT SELECT (n) ON people.orders TO reader")
+    other.execute("ALTER VIEW people.orders SET (security_barrier = true)")
+    other.execute("CREATE VIEW ours WITH (security_invoker = true) AS SELECT n FROM public.orders WHERE n > 1")
+    other.execute("COMMENT ON VIEW ours IS 'it''s ours'")
+    other.execute("GRANT SELECT (n) ON ours TO reader")
     more = Column(name="more", path=("more",), type="BIGINT")
     wider = n.model_copy(update={"type": "DECIMAL(21,2)"})
     load(postgres, one(tmp_path, wider, Decimal("5.50"), more, time=9), tables=VIEWS)
@@ -133,8 +137,74 @@ def test_views_keep_their_rights_when_a_column_gets_another_type(
     assert other.execute("SELECT n FROM ours").fetchall() == [(Decimal("5.50"),)]
     query = "SELECT grantee, privilege_type, is_grantable FROM information_schema.table_privileges WHERE table_name = 'orders'"
     assert {("reader", "SELECT", "YES"), ("PUBLIC", "SELECT", "NO")} <= set(other.execute(query).fetchall())
+    kept = "SELECT relname, reloptions, obj_description(oid), attacl::text FROM pg_class JOIN pg_attribute ON attrelid = oid "
+    assert other.execute(f"{kept} WHERE relname = 'ours' AND attname = 'n'").fetchall() == [
+        ("ours", ["security_invoker=true"], "it's ours", "{reader=r/rdsdb}")
+    ]
+    assert other.execute(f"{kept} WHERE oid = 'people.orders'::regclass AND attname = 'n'").fetchall() == [
+        ("orders", ["security_barrier=true"], None, "{reader=r/rdsdb}")
+    ]
     other.execute("DROP OWNED BY reader")
     other.execute("DROP ROLE reader")
+
+
+@pytest.mark.parametrize("view", ["VIEW theirs AS SELECT n + 1 AS n", "MATERIALIZED VIEW theirs AS SELECT n"])
+def test_a_view_that_cannot_be_created_again_stops_the_load_and_stays(
+    postgres: PostgresEngine, other: "psycopg.Connection[Any]", tmp_path: Path, view: str
+) -> None:
+    n = Column(name="n", path=("n",), type="BIGINT")
+    load(postgres, one(tmp_path, n, 5))
+    other.execute(f"CREATE {view} FROM public.orders")
+    text = one(tmp_path, n.model_copy(update={"type": "VARCHAR(16)"}), "x", time=9)
+    before = other.execute("SELECT n FROM theirs").fetchall()
+    with pytest.raises(LoadError, match=r'theirs"? .*(DROP VIEW|drop it)'):
+        load(postgres, text)
+    assert other.execute("SELECT n FROM theirs").fetchall() == before
+    other.execute(f"DROP {view.partition(' AS ')[0]}")
+    load(postgres, text)
+    assert other.execute("SELECT n FROM orders").fetchall() == [("x",)]
+
+
+def test_the_ledger_and_the_rows_are_those_of_one_moment(
+    postgres: PostgresEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that commits between the two does not look like somebody who changes rows."""
+    source.put(1, "a", "x")
+    load(postgres, source.full(5))
+    source.put(11, "b", "y")
+    window, ask, waiting = source.window(10, 20), postgres.ask, [1]
+
+    def between(query: str, *values: object) -> list[tuple[Any, ...]]:
+        if waiting and "_ddb_loads__orders" in query and query.startswith("SELECT"):
+            waiting.pop()
+            found = ask(query, *values)
+            with PostgresEngine(postgres.server) as another:
+                load(another, window)
+            return found
+        return ask(query, *values)
+
+    monkeypatch.setattr(postgres, "ask", between)
+    recorded = SqlWarehouse(postgres).recorded("orders", counted=True)
+    assert not waiting
+    assert (len(recorded.loads), recorded.differing) == (1, {})
+
+
+def test_who_waits_for_a_lock_and_who_is_cut_off_get_different_reasons(
+    postgres: PostgresEngine, source: Source, other: "psycopg.Connection[Any]"
+) -> None:
+    load(postgres, source.full(5))
+    stones = TableName("public", "_ddb_tombstones__orders")
+    with other.transaction():
+        other.execute(f"LOCK TABLE {stones} IN EXCLUSIVE MODE")
+        with (
+            pytest.raises(WarehouseError, match=r"still in use after 0\.1 seconds: .*lock timeout"),
+            postgres.limited(0.1),
+            postgres.transaction(stones),
+        ):
+            pass
+    with pytest.raises(InterruptedLoadError, match="terminating"), postgres.limited(0.1), postgres.transaction(stones):
+        postgres.ask(f"SELECT pg_terminate_backend({postgres.connection.info.backend_pid})")
+    assert postgres.ask("SHOW lock_timeout") == [("0",)]
 
 
 def test_a_view_of_another_user_is_named_before_anything_is_touched(

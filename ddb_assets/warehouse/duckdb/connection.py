@@ -5,7 +5,7 @@ Runs the load's Redshift statements in DuckDB's dialect. The order of a load and
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -198,10 +198,6 @@ class DuckDBEngine(PlainEngine):
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
         """None: DuckDB resolves a view's columns when it is read."""
         return []
-
-    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
-        """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
-        return self.catalog(view) == columns
 
     def analyze(self, table: TableName) -> None:
         """Nothing: DuckDB keeps its statistics itself."""

@@ -1,12 +1,13 @@
 """What is in PostgreSQL's catalog: schemas, tables, views with what they read and the rights on them, columns."""
 # ruff: noqa: S608  -- the names in queries are those of this module
 
-from collections.abc import Collection, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
+from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR
 from ddb_assets.contract.report import Relation
 from ddb_assets.warehouse.sql.engine import Layout, Standing
 from ddb_assets.warehouse.sql.plain_engine import PlainEngine
@@ -32,19 +33,33 @@ _READS = (
     "WHERE ev_class = pg_class.oid"
 )
 _BOUND = (
-    f"SELECT DISTINCT nspname, relname, pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE') FROM {_CLASS} "
+    f"SELECT DISTINCT nspname, relname, pg_get_userbyid(relowner), "
+    f"relkind = 'v' AND pg_get_userbyid(relowner) = current_user FROM {_CLASS} "
     "JOIN pg_rewrite ON ev_class = pg_class.oid JOIN pg_depend ON objid = pg_rewrite.oid "
     "JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid "
     "WHERE refobjid = $1::regclass AND attname = $2 AND pg_class.oid <> refobjid ORDER BY 1, 2"
+)
+_GIVEN = (
+    "SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, {0}, $1::text, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE "
+    "quote_ident(pg_get_userbyid(grantee)) END, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
+)
+_SAID = (
+    "SELECT format('ALTER VIEW %s SET (%s)', $1::text, array_to_string(reloptions, ', ')) FROM pg_class "
+    "WHERE oid = to_regclass($1) AND reloptions IS NOT NULL UNION ALL "
+    "SELECT format('COMMENT ON VIEW %s IS %L', $1::text, about) FROM obj_description(to_regclass($1), 'pg_class') AS about "
+    f"WHERE about IS NOT NULL UNION ALL {_GIVEN.format(chr(39) * 2)} FROM pg_class, aclexplode(relacl) "
+    "WHERE oid = to_regclass($1) AND grantee <> relowner UNION ALL "
+    + _GIVEN.format("format(' (%I)', attname)")
+    + "FROM pg_attribute, aclexplode(attacl) WHERE attrelid = to_regclass($1)"
 )
 
 
 class PostgresCatalog(PlainEngine):
     """Answers from the catalog. Texts and bytes have no length, so they have the largest."""
 
+    @abstractmethod
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Runs a statement of PostgreSQL's own, with its values."""
-        raise NotImplementedError
 
     def has_schema(self, schema: str) -> bool:
         """Whether the database has this schema."""
@@ -79,27 +94,23 @@ class PostgresCatalog(PlainEngine):
         return {table: Layout.of([(name, _known(kind)) for _, name, kind in columns]) for table, columns in found}
 
     def bound(self, table: str, column: str) -> list[tuple[TableName, str, bool]]:
-        """The views that read a column, each with its owner and whether that is us."""
+        """The views that read a column, each with its owner and whether we can create it again."""
         return [(TableName(place, name), owner, ours) for place, name, owner, ours in self.ask(_BOUND, table, column)]
 
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:
-        """Those of other users, which we cannot create again."""
+        """Those that we cannot create again: of other users, and materialized ones."""
         return [(view, owner) for view, owner, ours in self.bound(str(table), column) if not ours]
-
-    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
-        """Whether the view shows these columns in these types."""
-        return self.catalog(view) == {name: self.catalog_type(kind) for name, kind in columns.items()}
 
     def leftovers(self, relations: Sequence[Relation]) -> list[str]:  # noqa: ARG002 -- the session has them all
         """Temporary tables, which a load drops."""
         found = self.ask("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()")
         return [str(name) for (name,) in found]
 
-    def granted(self, view: str) -> list[str]:
-        """The statements that give the rights on a view to those who have them, besides the owner."""
-        query = (
-            "SELECT format('GRANT %s ON %s TO %s%s', privilege_type, $1::text, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE "
-            "quote_ident(pg_get_userbyid(grantee)) END, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
-            "FROM pg_class, aclexplode(relacl) WHERE oid = to_regclass($1) AND grantee <> relowner"
-        )
-        return [str(statement) for (statement,) in self.ask(query, view)]
+    def made(self, view: str) -> str:
+        """The statement that creates a view as it is; empty if there is none."""
+        query = "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'v'"
+        return next((f"CREATE VIEW {view} AS {text}" for (text,) in self.ask(query, view)), "")
+
+    def said_of(self, view: str) -> list[str]:
+        """The statements for its options, its comment, and the rights on it and its columns, besides those of the owner."""
+        return [str(statement) for (statement,) in self.ask(_SAID, view)]

@@ -27,15 +27,20 @@ from ddb_assets.warehouse.postgres.adapter import TLS_MODES
 from ddb_assets.warehouse.postgres.catalog import PostgresCatalog
 from ddb_assets.warehouse.postgres.dialect import to_postgres
 from ddb_assets.warehouse.server_url import ServerUrl
-from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
+from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName, quoted
 
-BATCH_ROWS = 1_000  # an item has up to 400 KB
-_PASSING = ("40", "53", "57P", "08", "55P03")  # rolled back, no resources, shut down, no connection, locked
+BATCH_BYTES = 32 << 20
+_PASSING = ("40", "53", "57P", "08")  # rolled back, no resources, shut down, no connection
+_LOCKED = "55P03"
 _MADE_BY_ANOTHER = {"42P07", "42701", "42P06", "23505", "XX000"}  # a table, column or schema that is there by now
 _NUL = "22021"
 _NAME = r'"(?:[^"]|"")+"'
 _DROP_COLUMN = re.compile(rf'ALTER TABLE ((?:{_NAME}\.)?{_NAME}) DROP COLUMN "((?:[^"]|"")+)"')
-_DROP_VIEW = re.compile(rf"DROP VIEW IF EXISTS ((?:{_NAME}\.)?{_NAME})")
+_REPLACES = re.compile(rf"(?:DROP VIEW IF EXISTS|CREATE OR REPLACE VIEW) ((?:{_NAME}\.)?{_NAME})")
+
+
+class LockedError(InterruptedLoadError):
+    """Somebody else has locked a table for longer than allowed."""
 
 
 class PostgresEngine(PostgresCatalog):
@@ -48,7 +53,9 @@ class PostgresEngine(PostgresCatalog):
         self.server, self._storage, self._aws = server, storage or Storage(), aws or AWS()
         self._open: psycopg.Connection[Any] | None = None
         self._in_transaction = False
-        self._dropped: dict[str, tuple[str, list[str]]] = {}
+        self._dropped: dict[
+            str, tuple[str, list[str]]
+        ] = {}  # views of this transaction: how to create them, what was said of them
         self.session = secrets.token_hex(4)
 
     def __enter__(self) -> Self:
@@ -99,8 +106,12 @@ class PostgresEngine(PostgresCatalog):
 
     @contextmanager
     def transaction(self, lock: TableName | None = None) -> Iterator[None]:
-        """Commits when its block ends, rolls back when it raises. Each statement sees what is committed when it begins."""
-        self.ask("BEGIN")
+        """Commits when its block ends, rolls back when it raises.
+
+        All statements see one moment, which begins when the lock is there (PostgreSQL, "Explicit Locking").
+        """
+        # guard: PostgreSQL: one moment
+        self.ask("BEGIN ISOLATION LEVEL REPEATABLE READ")
         self._in_transaction, before = True, dict(self._dropped)
         try:
             if lock is not None:
@@ -124,8 +135,10 @@ class PostgresEngine(PostgresCatalog):
         self.ask(f"SET lock_timeout = {max(1, int(seconds * 1000))}")
         try:
             yield
-        except InterruptedLoadError as error:
-            raise WarehouseError(f"waited {seconds:g} seconds in vain for the tables: {error}") from None
+        except LockedError as error:
+            raise WarehouseError(
+                f"a table was still in use after {seconds:g} seconds: {error}; try again later"
+            ) from None
         finally:
             self.ask("SET lock_timeout = 0")
 
@@ -139,9 +152,10 @@ class PostgresEngine(PostgresCatalog):
         if found := _DROP_COLUMN.match(statement.text):
             for view, _, ours in self.bound(found[1], found[2].replace('""', '"')):
                 if ours:
-                    self._drop_view(str(view), kept=True)
-        if (found := _DROP_VIEW.match(statement.text)) and self._in_transaction:
-            self._drop_view(found[1], kept=False)
+                    self._dropped[str(view)] = self.made(str(view)), self.said_of(str(view))
+                    self.ask(f"DROP VIEW {view}")
+        if (found := _REPLACES.match(statement.text)) and self._in_transaction:
+            self._dropped.setdefault(found[1], ("", self.said_of(found[1])))
         return self.ask(sql, *statement.values) if sql else []
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
@@ -150,20 +164,26 @@ class PostgresEngine(PostgresCatalog):
             cursor = self.connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def _drop_view(self, view: str, *, kept: bool) -> None:
-        """Drops a view. At the end of the transaction it gets its rights again, and if it is `kept`, it is created again."""
-        for (text,) in self.ask("SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass($1)", view):
-            self._dropped[view] = f"CREATE VIEW {view} AS {text}" if kept else "", self.granted(view)
-            self.ask(f"DROP VIEW {view}")
-
     def _create_again(self) -> None:
-        """Views of tables of which the next transaction changes another one must wait for that."""
-        for view, (made, rights) in self._dropped.copy().items():
-            there = bool(self.ask("SELECT 1 WHERE to_regclass($1) IS NOT NULL", view))
-            with suppress(WarehouseError), self._explained(), self.connection.transaction():
-                for statement in [*([made] if made and not there else []), *(rights if made or there else [])]:
-                    self.connection.execute(statement)
-                del self._dropped[view]
+        """A view of a table and its tail waits until the next transaction has changed the other one of them, too.
+
+        Raises LoadError for another view that cannot be created again, so that nothing is changed.
+        """
+        for view, (made, said) in self._dropped.copy().items():
+            there = bool(self.made(view))
+            try:
+                with self._explained(), self.connection.transaction():
+                    for statement in [*([made] if made and not there else []), *(said if made or there else [])]:
+                        self.connection.execute(statement)
+            except WarehouseError as error:
+                # guard: PostgreSQL: a view that does not fit
+                if TAIL not in made:
+                    raise LoadError(
+                        f"a column of a table gets another type, and the view {view} does not fit it: {error}. Nothing was "
+                        "changed: drop it, load again, and create it for the new type"
+                    ) from None
+                continue
+            del self._dropped[view]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -177,6 +197,8 @@ class PostgresEngine(PostgresCatalog):
                 raise LoadError(f"{at} keeps no text with the letter NUL, and the export has one") from None
             if code.startswith("22"):
                 said = f"error {code} about a value"
+            if code == _LOCKED:
+                raise LockedError(f"{at}: {said}") from None
             again = code in _MADE_BY_ANOTHER or code.startswith(_PASSING) or (not code and self._open is not None)
             raise (InterruptedLoadError if again else WarehouseError)(f"{at}: {said}") from None
 
@@ -196,13 +218,19 @@ class PostgresEngine(PostgresCatalog):
                     pq.ParquetFile(path) as file,
                     cursor.copy(f"COPY {stage} ({columns}) FROM STDIN (FORMAT csv)") as copy,
                 ):
-                    for batch in file.iter_batches(BATCH_ROWS):
+                    for batch in file.iter_batches(_rows_at_once(file.metadata)):
                         copy.write(_csv(batch))
             # guard: PostgreSQL: part's rows
             if cursor.rowcount != part.rows:
                 raise LoadError(
                     f"part {part.uri} has {cursor.rowcount} rows, the report says {part.rows}: flatten again"
                 )
+
+
+def _rows_at_once(part: pq.FileMetaData) -> int:
+    """How many rows of a part take about as much memory as BATCH_BYTES: an item has up to 400 KB."""
+    size = sum(part.row_group(number).total_byte_size for number in range(part.num_row_groups))
+    return int(max(1, min(10_000, BATCH_BYTES * part.num_rows // max(1, size))))
 
 
 def _csv(batch: pa.RecordBatch) -> bytes:

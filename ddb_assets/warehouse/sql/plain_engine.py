@@ -1,5 +1,6 @@
 """What most engines do in the same way: an engine inherits it, and writes itself what it does otherwise."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,21 +9,21 @@ from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, count_by_quer
 from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName
 
 
-class PlainEngine:
-    """For an engine that has all rows at hand, distributes none, and keeps no length of texts and bytes."""
+class PlainEngine(ABC):
+    """For an engine that needs no preparation to change rows, distributes none, and keeps no length of texts and bytes."""
 
     @property
+    @abstractmethod
     def default_schema(self) -> str:
         """See `SqlEngine`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
         """See `SqlEngine`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
         """See `SqlEngine`."""
-        raise NotImplementedError
 
     def reading(self) -> AbstractContextManager[None]:
         """Every query sees what is committed when it begins."""
@@ -45,11 +46,15 @@ class PlainEngine:
         """No keys."""
         return Keys()
 
+    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
+        """Whether the view shows these columns in these types."""
+        return self.catalog(view) == {name: self.catalog_type(kind) for name, kind in columns.items()}
+
     def counted(self, tables: Sequence[TableName]) -> dict[str, int]:
         """Counts them in one query."""
         return count_by_query(self.fetch, tables)
 
-    def expect(
+    def expect(  # noqa: B027 -- to do nothing is what most engines do
         self, staged: LoadTarget, tables: Sequence[tuple[TableName, Mapping[str, SqlType]]], newer_than: int | None
     ) -> None:
-        """Nothing: all rows are at hand."""
+        """Nothing: statements find all rows."""
