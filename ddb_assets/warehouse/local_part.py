@@ -18,6 +18,7 @@ from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.warehouse.errors import LoadError
 
 CHUNK = 1 << 20
+BATCH_BYTES, MOST_ROWS = 32 << 20, 20_000
 
 
 @contextmanager
@@ -47,6 +48,13 @@ def local_part(storage: Storage, part: Part) -> Iterator[Path]:
         if not is_s3(part.uri):
             os.symlink(Path(part.uri).resolve(), path)
         yield path
+
+
+def batches(part: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, about 32 MB at a time: an item has up to 400 KB, so a number of rows says nothing of memory."""
+    groups = range(part.num_row_groups)
+    size = sum(part.metadata.row_group(number).total_byte_size for number in groups)
+    yield from part.iter_batches(max(1, min(MOST_ROWS, BATCH_BYTES * part.metadata.num_rows // max(1, size))))
 
 
 def check_columns(file: Path | BinaryIO, part: Part, relation: Relation) -> None:

@@ -22,14 +22,13 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Relation
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
-from ddb_assets.warehouse.local_part import check_columns, local_part
+from ddb_assets.warehouse.local_part import batches, check_columns, local_part
 from ddb_assets.warehouse.postgres.adapter import TLS_MODES
 from ddb_assets.warehouse.postgres.catalog import PostgresCatalog
 from ddb_assets.warehouse.postgres.dialect import to_postgres
 from ddb_assets.warehouse.server_url import ServerUrl
 from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName, quoted
 
-BATCH_BYTES = 32 << 20
 _PASSING = ("40", "53", "57P", "08")  # rolled back, no resources, shut down, no connection
 _LOCKED = "55P03"
 _MADE_BY_ANOTHER = {"42P07", "42701", "42P06", "23505", "XX000"}  # a table, column or schema that is there by now
@@ -218,19 +217,13 @@ class PostgresEngine(PostgresCatalog):
                     pq.ParquetFile(path) as file,
                     cursor.copy(f"COPY {stage} ({columns}) FROM STDIN (FORMAT csv)") as copy,
                 ):
-                    for batch in file.iter_batches(_rows_at_once(file.metadata)):
+                    for batch in batches(file):
                         copy.write(_csv(batch))
             # guard: PostgreSQL: part's rows
             if cursor.rowcount != part.rows:
                 raise LoadError(
                     f"part {part.uri} has {cursor.rowcount} rows, the report says {part.rows}: flatten again"
                 )
-
-
-def _rows_at_once(part: pq.FileMetaData) -> int:
-    """How many rows of a part take about as much memory as BATCH_BYTES: an item has up to 400 KB."""
-    size = sum(part.row_group(number).total_byte_size for number in range(part.num_row_groups))
-    return int(max(1, min(10_000, BATCH_BYTES * part.num_rows // max(1, size))))
 
 
 def _csv(batch: pa.RecordBatch) -> bytes:

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from ddb_assets.aws.storage import Storage, is_s3, split_s3
 from ddb_assets.contract.report import Part, Relation
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.local_part import batches
 
 TAIL_BYTES = 64 << 10
-BATCH_ROWS = 10_000
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
@@ -56,7 +56,7 @@ def write_again(parquet: pq.ParquetFile, types: Mapping[str, pa.DataType], path:
     """Writes the part again with these columns in other types, such as texts as bytes, which COPY takes for VARBYTE."""
     schema = pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in parquet.schema_arrow])
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
-        for batch in parquet.iter_batches(BATCH_ROWS):
+        for batch in batches(parquet):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
 
 

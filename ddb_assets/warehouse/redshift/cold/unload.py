@@ -20,10 +20,10 @@ from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.flatten.arrow_types import arrow_type
 from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.local_part import batches
 from ddb_assets.warehouse.sql.staged_values import EPOCH
 from ddb_assets.warehouse.sql.statements import Statement, literal
 
-BATCH_ROWS = 20_000
 MANIFEST = "manifest"
 
 
@@ -102,7 +102,7 @@ class Unloaded:
                         raise WarehouseError(
                             f"{uri} has {found[0]} rows of {found[1]} columns, and UNLOAD has written {rows} of {len(kinds)}"
                         )
-                    for batch in parquet.iter_batches(BATCH_ROWS):
+                    for batch in batches(parquet):
                         columns = [_restored(c, kind) for c, kind in zip(batch.columns, kinds, strict=True)]
                         yield pa.RecordBatch.from_arrays(columns, names=list(names))
 
