@@ -129,12 +129,14 @@ def test_views_keep_their_rights_when_a_column_gets_another_type(
     other.execute("ALTER VIEW people.orders SET (security_barrier = true)")
     other.execute("CREATE VIEW ours WITH (security_invoker = true) AS SELECT n FROM public.orders WHERE n > 1")
     other.execute("COMMENT ON VIEW ours IS 'it''s ours'")
+    other.execute("CREATE INDEX of_n ON orders (n, order_id) WHERE n > 1")
     other.execute("GRANT SELECT (n) ON ours TO reader")
     more = Column(name="more", path=("more",), type="BIGINT")
     wider = n.model_copy(update={"type": "DECIMAL(21,2)"})
     load(postgres, one(tmp_path, wider, Decimal("5.50"), more, time=9), tables=VIEWS)
     assert other.execute("SELECT n, more FROM people.orders").fetchall() == [(Decimal("5.50"), None)]
     assert other.execute("SELECT n FROM ours").fetchall() == [(Decimal("5.50"),)]
+    assert other.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'orders'").fetchall() == [("of_n",)]
     query = "SELECT grantee, privilege_type, is_grantable FROM information_schema.table_privileges WHERE table_name = 'orders'"
     assert {("reader", "SELECT", "YES"), ("PUBLIC", "SELECT", "NO")} <= set(other.execute(query).fetchall())
     kept = "SELECT relname, reloptions, obj_description(oid), attacl::text FROM pg_class JOIN pg_attribute ON attrelid = oid "

@@ -106,6 +106,13 @@ class PostgresCatalog(PlainEngine):
         found = self.ask("SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema()")
         return [str(name) for (name,) in found]
 
+    def kind_of(self, table: str, column: str) -> str:
+        """The type of a column; empty if there is none."""
+        query = (
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2"
+        )
+        return next((str(kind) for (kind,) in self.ask(query, table, column)), "")
+
     def made(self, view: str) -> str:
         """The statement that creates a view as it is; empty if there is none."""
         query = "SELECT pg_get_viewdef(oid) FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'v'"

@@ -1,7 +1,7 @@
 """PostgreSQL as the warehouse, over psycopg: transactions, errors, views that are bound to columns, and rows by COPY.
 
-A view of PostgreSQL is bound to the columns that it reads, so none of them can get another type. In a transaction that
-replaces a column, the views that read it and are ours are dropped, and created again at its end, with their rights.
+A view is bound to the columns that it reads. When one of them gets another type, the views that are ours are dropped, and created
+again at the end of the transaction, with their rights.
 Facts: PostgreSQL, "COPY" (in CSV, an empty text has quotes and NULL has none), "Error Codes".
 """
 
@@ -27,19 +27,16 @@ from ddb_assets.warehouse.postgres.adapter import TLS_MODES
 from ddb_assets.warehouse.postgres.catalog import PostgresCatalog
 from ddb_assets.warehouse.postgres.dialect import to_postgres
 from ddb_assets.warehouse.server_url import ServerUrl
+from ddb_assets.warehouse.sql.evolution import WIDENED
 from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName, quoted
 
-_PASSING = ("40", "53", "57P", "08")  # rolled back, no resources, shut down, no connection
-_LOCKED = "55P03"
+_PASSING = ("40", "53", "57P", "08", "55P03")  # rolled back, no resources, shut down, no connection, locked
 _MADE_BY_ANOTHER = {"42P07", "42701", "42P06", "23505", "XX000"}  # a table, column or schema that is there by now
 _NUL = "22021"
 _NAME = r'"(?:[^"]|"")+"'
 _DROP_COLUMN = re.compile(rf'ALTER TABLE ((?:{_NAME}\.)?{_NAME}) DROP COLUMN "((?:[^"]|"")+)"')
+_RENAME = re.compile(rf'ALTER TABLE ((?:{_NAME}\.)?{_NAME}) RENAME COLUMN "{WIDENED}" ')
 _REPLACES = re.compile(rf"(?:DROP VIEW IF EXISTS|CREATE OR REPLACE VIEW) ((?:{_NAME}\.)?{_NAME})")
-
-
-class LockedError(InterruptedLoadError):
-    """Somebody else has locked a table for longer than allowed."""
 
 
 class PostgresEngine(PostgresCatalog):
@@ -105,10 +102,7 @@ class PostgresEngine(PostgresCatalog):
 
     @contextmanager
     def transaction(self, lock: TableName | None = None) -> Iterator[None]:
-        """Commits when its block ends, rolls back when it raises.
-
-        All statements see one moment, which begins when the lock is there (PostgreSQL, "Explicit Locking").
-        """
+        """All statements see one moment, which begins when the lock is there (PostgreSQL, "Explicit Locking")."""
         # guard: PostgreSQL: one moment
         self.ask("BEGIN ISOLATION LEVEL REPEATABLE READ")
         self._in_transaction, before = True, dict(self._dropped)
@@ -134,7 +128,9 @@ class PostgresEngine(PostgresCatalog):
         self.ask(f"SET lock_timeout = {max(1, int(seconds * 1000))}")
         try:
             yield
-        except LockedError as error:
+        except InterruptedLoadError as error:
+            if "lock timeout" not in str(error):
+                raise
             raise WarehouseError(
                 f"a table was still in use after {seconds:g} seconds: {error}; try again later"
             ) from None
@@ -153,6 +149,10 @@ class PostgresEngine(PostgresCatalog):
                 if ours:
                     self._dropped[str(view)] = self.made(str(view)), self.said_of(str(view))
                     self.ask(f"DROP VIEW {view}")
+            if kind := self.kind_of(found[1], WIDENED):  # so that indexes, comments and the place of the column stay
+                sql = f'ALTER TABLE {found[1]} ALTER COLUMN "{found[2]}" TYPE {kind} USING {WIDENED}'
+        if found := _RENAME.match(statement.text):
+            sql = f"ALTER TABLE {found[1]} DROP COLUMN {WIDENED}"
         if (found := _REPLACES.match(statement.text)) and self._in_transaction:
             self._dropped.setdefault(found[1], ("", self.said_of(found[1])))
         return self.ask(sql, *statement.values) if sql else []
@@ -196,8 +196,6 @@ class PostgresEngine(PostgresCatalog):
                 raise LoadError(f"{at} keeps no text with the letter NUL, and the export has one") from None
             if code.startswith("22"):
                 said = f"error {code} about a value"
-            if code == _LOCKED:
-                raise LockedError(f"{at}: {said}") from None
             again = code in _MADE_BY_ANOTHER or code.startswith(_PASSING) or (not code and self._open is not None)
             raise (InterruptedLoadError if again else WarehouseError)(f"{at}: {said}") from None
 

@@ -136,7 +136,7 @@ def _retype(table: TableName, name: str, to: SqlType, design: Design, have: Layo
         f"already): take the type out of the contract; or ALTER TABLE {table} DROP COLUMN {quoted(name)} and load a full "
         f"export that is newer than all that is loaded, which brings every value again"
     )
-    filled = retype.fill(table, name, _WIDENED, to, key)
+    filled = retype.fill(table, name, WIDENED, to, key)
     lost = retype.count_lost(table, name, to, key)
     # guard: or the type stays
     return replace(_exchange(table, name, to, design, have, filled), unless=lost, refusal=refusal)
@@ -167,5 +167,5 @@ def _exchange(
     )
 
 
-_WIDENED = "_ddb_widened"
-_NEW = quoted(_WIDENED)
+WIDENED = "_ddb_widened"
+_NEW = quoted(WIDENED)
