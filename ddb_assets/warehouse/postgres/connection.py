@@ -1,7 +1,7 @@
 """PostgreSQL as the warehouse, over psycopg: transactions, errors, views that are bound to columns, and rows by COPY.
 
-A view is bound to the columns that it reads. When one of them gets another type, the views that are ours are dropped, and created
-again at the end of the transaction, with their rights.
+A view is bound to the columns that it reads. When one of them gets another type, the views that are ours are dropped, and
+created again at the end of the transaction, with their rights.
 Facts: PostgreSQL, "COPY" (in CSV, an empty text has quotes and NULL has none), "Error Codes".
 """
 
@@ -28,14 +28,14 @@ from ddb_assets.warehouse.postgres.catalog import PostgresCatalog
 from ddb_assets.warehouse.postgres.dialect import to_postgres
 from ddb_assets.warehouse.server_url import ServerUrl
 from ddb_assets.warehouse.sql.evolution import WIDENED
-from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName, quoted
+from ddb_assets.warehouse.sql.statements import TAIL, VERSIONS, Statement, TableName, quoted
 
 _PASSING = ("40", "53", "57P", "08", "55P03")  # rolled back, no resources, shut down, no connection, locked
 _MADE_BY_ANOTHER = {"42P07", "42701", "42P06", "23505", "XX000"}  # a table, column or schema that is there by now
-_NUL = "22021"
 _NAME = r'"(?:[^"]|"")+"'
 _DROP_COLUMN = re.compile(rf'ALTER TABLE ((?:{_NAME}\.)?{_NAME}) DROP COLUMN "((?:[^"]|"")+)"')
 _RENAME = re.compile(rf'ALTER TABLE ((?:{_NAME}\.)?{_NAME}) RENAME COLUMN "{WIDENED}" ')
+_OF_TWO_TABLES, _OWN = re.compile(r'(_live|_history)"$'), re.compile(r"_ddb_[a-z]+__")
 _REPLACES = re.compile(rf"(?:DROP VIEW IF EXISTS|CREATE OR REPLACE VIEW) ((?:{_NAME}\.)?{_NAME})")
 
 
@@ -164,7 +164,7 @@ class PostgresEngine(PostgresCatalog):
             return cursor.fetchall() if cursor.description else []
 
     def _create_again(self) -> None:
-        """A view of a table and its tail waits until the next transaction has changed the other one of them, too.
+        """A view of ours that compares two tables waits until the next transaction has changed the other one, too.
 
         Raises LoadError for another view that cannot be created again, so that nothing is changed.
         """
@@ -176,7 +176,7 @@ class PostgresEngine(PostgresCatalog):
                         self.connection.execute(statement)
             except WarehouseError as error:
                 # guard: PostgreSQL: a view that does not fit
-                if TAIL not in made:
+                if not _OF_TWO_TABLES.search(view) or not {TAIL, VERSIONS} & {*_OWN.findall(made)}:
                     raise LoadError(
                         f"a column of a table gets another type, and the view {view} does not fit it: {error}. Nothing was "
                         "changed: drop it, load again, and create it for the new type"
@@ -192,7 +192,7 @@ class PostgresEngine(PostgresCatalog):
         except psycopg.Error as error:
             code, said = error.sqlstate or "", error.diag.message_primary or " ".join(str(error).split())
             at = f"PostgreSQL at {self.server.place}"
-            if code == _NUL:
+            if code == "22021":
                 raise LoadError(f"{at} keeps no text with the letter NUL, and the export has one") from None
             if code.startswith("22"):
                 said = f"error {code} about a value"

@@ -16,6 +16,7 @@ from ddb_assets.warehouse.bookkeeping import DELETED_AT, history_name, live_name
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
 TAIL = "_ddb_tail__"
+VERSIONS = "_ddb_versions__"
 COLD = "_ddb_cold__"
 SETTLED = "_ddb_settled__"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
@@ -119,7 +120,7 @@ def live(table: TableName) -> TableName:
 
 def versions(table: TableName) -> TableName:
     """The table of the versions of a relation's rows."""
-    return TableName(table.schema, f"_ddb_versions__{table.name}")
+    return TableName(table.schema, f"{VERSIONS}{table.name}")
 
 
 def history_sources(root: TableName) -> TableName:
