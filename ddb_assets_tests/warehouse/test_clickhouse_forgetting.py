@@ -1,13 +1,19 @@
 """`forget` on ClickHouse has no transaction: whoever dies, what is left is found, and the next one drops it."""
 
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from ddb_assets.contract.history import HistoryOptions
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
+from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Holdings
-from ddb_assets_tests.support.clickhouse import again
+from ddb_assets_tests.support.clickhouse import again, read
 from ddb_assets_tests.support.examples import SOAK
+from ddb_assets_tests.warehouse.conformance.worlds import items
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     KEY,
@@ -20,7 +26,7 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, watched
+from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, loaded, of_values, take_away, watched
 from ddb_assets_tests.warehouse.test_clickhouse_streams import HOUR, Read
 
 KINDS = {"rows", "versions", "history", "tail", "stream", "unread", "loads"}
@@ -108,3 +114,68 @@ def test_whoever_dies_leaves_what_the_next_one_drops(
     assert names(clickhouse) - {"_ddb_lock__orders"} == others
     clickhouse.forget("orders", Holdings(), patience=5.0)
     assert names(clickhouse) == others
+
+
+def test_a_list_of_a_load_that_was_not_finished_is_forgotten(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    source.put(1, "a", "first", "x", "y")
+    with again(clickhouse) as mortal:
+        watched(
+            mortal, lambda text: dying(mortal, 0) if text.startswith("ALTER TABLE `_ddb_rows__orders__lines`") else None
+        )
+        with pytest.raises(KilledError):
+            mortal.load(source.full(10))
+    take_away(clickhouse)
+    clickhouse.forget("orders", clickhouse.holdings("orders"))
+    assert names(clickhouse) == {"_ddb_loads"}
+    clickhouse.load(source.full(10))
+    assert read(clickhouse) == items(source, 10)
+
+
+def test_a_list_from_before_the_table_started_over_is_forgotten(
+    clickhouse: ClickHouseWarehouse, source: Source, tmp_path: Path
+) -> None:
+    loaded(clickhouse, source)
+    clickhouse.load(of_values(tmp_path, {"n": ("BIGINT", 1)}, time=40), LoadOptions(restart=True))
+    clickhouse.forget("orders", clickhouse.holdings("orders"))
+    assert names(clickhouse) == {"_ddb_loads"}
+
+
+def test_the_last_statement_about_a_table_comes_too_late(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    """It reaches the server when another load has created the table again, and that is empty still."""
+    clickhouse.load_tail(*Read(source).landing(("a", 1, Item("said", ("x",)))))
+    held, late = clickhouse.holdings("orders"), list[str]()
+    with again(clickhouse) as sleeper:
+        changed: Any = sleeper.server
+        execute = changed.execute
+
+        def stopped(statement: str, data: bytes | None = None) -> None:
+            if statement.startswith("DROP") and statement.endswith("`_ddb_rows__orders`"):
+                late.append(statement)
+                raise KilledError
+            execute(statement, data)
+
+        changed.execute = stopped
+        with pytest.raises(KilledError):
+            sleeper.forget("orders", held)
+    take_away(clickhouse)
+
+    def arrives() -> None:
+        with suppress(WarehouseError):
+            clickhouse.server.execute(late[0])
+
+    source.put(2, "b", "new", "y")
+    clickhouse.load(source.full(10), LoadOptions(before_commit=arrives))
+    assert late
+    assert read(clickhouse) == items(source, 10)
+
+
+def test_a_forget_that_has_lost_its_lock_drops_no_empty_table(clickhouse: ClickHouseWarehouse, source: Source) -> None:
+    loaded(clickhouse, source)
+    held = clickhouse.holdings("orders")
+    with again(clickhouse) as sleeper:
+        watched(
+            sleeper, lambda text: take_away(clickhouse) if text.startswith("EXCHANGE TABLES `_ddb_loads__") else None
+        )
+        with pytest.raises(InterruptedLoadError):
+            sleeper.forget("orders", held)
+    assert "_ddb_loads__orders" in names(clickhouse)

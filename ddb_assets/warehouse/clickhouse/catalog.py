@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, TAIL, literal
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, literal
 
 MARK = "ddb_assets: "
 """How the comments of our views begin. Then there are, as in the comments of tables of rows, an ARN, a space and the root."""
@@ -89,16 +89,11 @@ def named(server: Server, prefix: str) -> list[str]:
 
 def stages(server: Server, root: str) -> list[str]:
     """The names of what loads of a root relation have staged and left."""
-    return _of(server, STAGE, root)
+    return of_root(server, STAGE, root)
 
 
-def tails(server: Server, root: str) -> list[str]:
-    """The names of the tables of a root relation's tail."""
-    return _of(server, TAIL, root)
-
-
-def _of(server: Server, prefix: str, root: str) -> list[str]:
-    """The names that begin like this, of what has the root as its comment, or at the end of its comment."""
+def of_root(server: Server, prefix: str, root: str) -> list[str]:
+    """The names with this prefix of what has the root as its comment, or at the end of its comment."""
     found = server.fetch(
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() "
         f"AND startsWith(name, {literal(prefix)}) ORDER BY name"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ddb_assets.warehouse.bookkeeping import history_name, live_name
 from ddb_assets.warehouse.clickhouse import ledger, streams
-from ddb_assets.warehouse.clickhouse.catalog import LIVE, MARK, named, stages, standing, standings, tables, tails
+from ddb_assets.warehouse.clickhouse.catalog import LIVE, MARK, named, of_root, stages, standing, standings, tables
 from ddb_assets.warehouse.clickhouse.fence import ANY_SIZE, Fence
 from ddb_assets.warehouse.clickhouse.known import filled
 from ddb_assets.warehouse.clickhouse.lock import Lock
@@ -43,7 +43,7 @@ def holdings(server: Server, root: str) -> Holdings:
     relations = _relations(server, root)
     _check_no_others(server, root, relations)
     own = [ROWS + name for name in tables(server, relations)]
-    own += [*tails(server, root), *(one for one in (STREAM + root, UNREAD + root) if standing(server, one))]
+    own += [*of_root(server, TAIL, root), *(one for one in (STREAM + root, UNREAD + root) if standing(server, one))]
     own += [EXPORTS + root] if standing(server, EXPORTS + root) else []  # without it, versions do not count
     own += [VERSIONS + name for name in tables(server, relations, VERSIONS)]
     counted = _counted(server, [*own, LEDGER + root])
@@ -77,13 +77,13 @@ def forget(server: Server, root: str, expected: Holdings, patience: float, befor
             server.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         fence = Fence(server, lock)
         for name in expected.tables:  # the ledger comes last
-            _drop(server, fence, root, _place(name), is_ledger=not name.startswith((ROWS, TAIL)))
+            _drop(server, lock, fence, root, _place(name), is_rows=name.startswith((ROWS, TAIL)))
 
 
 def _counted(server: Server, names: Sequence[str]) -> dict[str, int]:
     """The rows of these tables; rows that are there twice count once.
 
-    An empty table that a `forget` has put in the place of rows before it died has another engine, which refuses FINAL.
+    What a `forget` has put in the place of rows before it died has another engine, which refuses FINAL.
     """
     merged = tuple(name for name in names if name.startswith((ROWS, VERSIONS, EXPORTS)))
     newest = {name for name, one in standings(server, merged).items() if "Replacing" in one.engine}
@@ -104,28 +104,38 @@ def _is_of(server: Server, name: str, mark: str) -> bool:
     return found is not None and found.comment.startswith(mark)
 
 
-def _drop(server: Server, fence: Fence, root: str, place: str, *, is_ledger: bool) -> None:
-    """Drops a table by way of an empty one in its place. It is dropped only as long as it is empty.
+def _drop(server: Server, lock: Lock, fence: Fence, root: str, place: str, *, is_rows: bool) -> None:
+    """Drops a table by way of something empty in its place, which is all that a statement that comes too late can drop.
 
-    In the place of rows it has other columns, so that after a crash no load takes it for a table without rows.
+    In the place of rows that is a view: DROP VIEW refuses a table that a load has created there meanwhile. It also has other
+    columns, so that after a crash no load takes it for a table without rows. Elsewhere it is an empty table with the same
+    columns.
     """
     note = literal(root)  # so that it is found if it is left
-    like = f"AS {place}" if is_ledger else "(`nothing` UInt8) ENGINE = MergeTree ORDER BY tuple()"
+    kind, like = ("VIEW", "AS SELECT 0 AS `nothing` WHERE false") if is_rows else ("TABLE", f"AS {place}")
     fence.put(
         place,
         lambda empty: (
-            f"CREATE TABLE {empty} {like} COMMENT {note}",
+            f"CREATE {kind} {empty} {like} COMMENT {note}",
             f"ALTER TABLE {place} MODIFY COMMENT {note}",
         ),
         there=True,
     )
-    server.execute(f"DROP TABLE IF EMPTY {place}")
+    lock.check()
+    # guard: ClickHouse: a table that was created meanwhile is not dropped
+    server.execute(f"DROP VIEW IF EXISTS {place}" if is_rows else f"DROP TABLE IF EMPTY {place}")
 
 
 def _relations(server: Server, root: str) -> list[str]:
-    """The root, and every list that its loads have filled or were about to."""
+    """The root, and every list that its loads have filled or were about to fill.
+
+    The ledger does not name all of them: a load may have been decided and not finished, or the table may have started over
+    without a list. Their tables name their root.
+    """
     streamed = streams.read(server, root) or NONE
-    return sorted({root, *filled(ledger.read(server, root)), *streamed.relations})
+    # guard: ClickHouse: lists that the ledger does not name
+    made = {name.removeprefix(prefix) for prefix in (ROWS, VERSIONS) for name in of_root(server, prefix, root)}
+    return sorted({root, *filled(ledger.read(server, root)), *streamed.relations, *made})
 
 
 def _check_no_others(server: Server, root: str, relations: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Deletes rows of a tail that no view shows any more, and rows of positions that nobody needs. What is shown stays the same."""
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
-from ddb_assets.warehouse.clickhouse.catalog import tails
+from ddb_assets.warehouse.clickhouse.catalog import of_root
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LOAD, STREAM, TAIL, names, quoted, table
 from ddb_assets.warehouse.clickhouse.streams import NEVER, Streams, first_load
@@ -16,7 +16,7 @@ def tidy(server: Server, root: str, said: Streams) -> None:
     own, load = table(TAIL, root), quoted(LOAD)
     # guard: ClickHouse: rows of a later load
     older = f"{load} < {first_load(said.number + 1)}"
-    names_, keys = tails(server, root), said.keys
+    names_, keys = of_root(server, TAIL, root), said.keys
     if f"{TAIL}{root}" in names_ and keys:
         item = names((*keys, LOAD))
         _delete(server, own, f"{older} AND ({item}) NOT IN (SELECT {item} FROM ({TailRows(root, keys).newest}))")
