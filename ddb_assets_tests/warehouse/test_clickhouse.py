@@ -692,6 +692,28 @@ def test_a_load_that_was_decided_is_finished_by_the_next_one(
     assert not clickhouse.load(window).applied
 
 
+def test_a_view_that_somebody_dropped_is_said_and_the_next_load_creates_it(
+    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if a load was decided meanwhile and not finished."""
+    window = loaded(clickhouse, source)
+    clickhouse.server.execute("DROP VIEW orders__lines")
+    for look in (clickhouse.inspect, clickhouse.load):
+        with pytest.raises(LoadError, match="orders__lines cannot be read: the view has been dropped"):
+            look(source.full(10))
+    clickhouse.load(source.full(10), LoadOptions(force=True))
+    assert read(clickhouse) == items(source, 10)
+    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
+    with again(clickhouse) as mortal:
+        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
+        with pytest.raises(KilledError):
+            mortal.load(window)
+    clickhouse.server.execute("DROP VIEW orders__lines")
+    source.put(21, "a", "third")
+    clickhouse.load(source.window(20, 30))
+    assert read(clickhouse) == items(source, 30)
+
+
 def test_a_decided_load_whose_staged_rows_are_gone_is_said_and_the_table_starts_over(
     clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,42 @@ def test_a_late_window_is_not_handed_over_again_after_its_versions_were_forgotte
     assert history(clickhouse).keys() == {"z"}
 
 
+def test_who_deletes_versions_late_takes_none_of_the_next_load(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
+    """It is paused before it looks for what was replaced. Another load has handed its versions over, and no rows yet."""
+    for time, note in ((1, "first"), (11, "second"), (21, "third")):
+        orders.put(time, "a", note)
+    clickhouse.load(orders.full(10), KEPT)
+    clickhouse.load(orders.window(10, 20), KEPT)
+    late: list[str] = []
+    with again(clickhouse) as sleeper:
+        changed: Any = sleeper.server
+        execute = changed.execute
+
+        def stopped(statement: str, data: bytes | None = None) -> None:
+            if statement.startswith("CREATE OR REPLACE"):
+                late.append(statement)
+                raise KilledError
+            execute(statement, data)
+
+        changed.execute = stopped
+        with pytest.raises(KilledError):
+            sleeper.load(orders.window(10, 20, digest="d2"), KEPT)
+
+    def arrives(statement: str) -> None:
+        if "`_ddb_history__orders` ATTACH" in statement and not refused:
+            with again(clickhouse) as sleeper:
+                try:
+                    sleeper.server.execute(late[0])
+                except WarehouseError:
+                    refused.append(statement)
+
+    refused: list[str] = []
+    watched(clickhouse, arrives)
+    clickhouse.load(orders.window(20, 30), KEPT)
+    assert refused
+    assert [version[4].note for version in history(clickhouse)["a"]] == ["first", "second", "third"]
+
+
 def test_what_is_forgotten_is_gone_before_it_is_deleted(clickhouse: ClickHouseWarehouse, orders: Source) -> None:
     """A delete takes its time, and each part of a table by itself."""
     orders.put(-1, "a", "first", "x")

@@ -451,6 +451,22 @@ def test_a_type_that_holds_no_values_of_the_tail_is_refused(
     ):
         beside.load(said("BOOLEAN", True, HOUR + 1, 10))
     assert beside.query("SELECT amount FROM `_ddb_tail__orders` WHERE order_id = 'w'") == [(7,)]
+    # what the message says helps
+    amount = Column(name="amount", path=("amount",), type="BOOLEAN")
+    row = {"order_id": "w", "amount": True, "_ddb_version": BASE_MICROS + 2 * HOUR}
+    root = write(tmp_path / "full", relation("orders", (KEY, NOTE, amount, VERSION, EXTRA)), [row])
+    beside.load(report([root], export_time=at(2 * HOUR)), LoadOptions(restart=True))
+    assert beside.query("SELECT order_id, amount FROM orders_live") == [("w", True)]
+    assert beside.stream_position("orders", ARN) == BEGINNING_OF_STREAM
+
+
+def test_records_of_which_the_ledger_knows_nothing_are_not_taken_for_loaded(
+    clickhouse: ClickHouseWarehouse, stream: Read
+) -> None:
+    landing, moved = stream.landing(("a", 1, Item("new")))
+    clickhouse.move_stream("orders", moved)
+    with pytest.raises(LoadError, match="the ledger has no load of a stream"):
+        clickhouse.load_stream(landing, moved)
 
 
 def test_what_a_contract_hides_starts_a_tail_over(clickhouse: ClickHouseWarehouse, stream: Read) -> None:

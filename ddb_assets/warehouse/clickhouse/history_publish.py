@@ -64,42 +64,49 @@ def _hide(server: Server, root: str, kept: Kept) -> None:
             )
 
 
-def clean(server: Server, root: str, kept: Kept, load: int, keys: Sequence[str], version: str) -> None:
-    """Deletes what no view shows any more; `keys` and `version` are the root's columns."""
+def clean(server: Server, root: str, kept: Kept, load: int, keys: Sequence[str], version: str, stage: str) -> None:
+    """Deletes what no view shows any more; `keys` and `version` are the root's columns, `stage` is its staging table.
+
+    A process that wakes up late must not delete versions of a later load. So it finds nothing without its staging table.
+    """
+    # guard: ClickHouse: versions of a later load
+    alive = f"(SELECT count() FROM {table(STAGE, stage)}) >= 0"
     if kept.replaces:
-        _forget_replaced(server, root, kept, load)
+        _forget_replaced(server, root, kept, load, alive)
     if kept.horizon and kept.relations:
-        _forget_unused(server, root, kept, load)
-        _forget_ended(server, root, kept, load, keys, version)
+        _forget_unused(server, root, kept, load, alive)
+        _forget_ended(server, root, kept, load, keys, version, alive)
 
 
-def _forget_replaced(server: Server, root: str, kept: Kept, load: int) -> None:
+def _forget_replaced(server: Server, root: str, kept: Kept, load: int, alive: str) -> None:
     """Deletes what an export said when it was loaded before, and what is from before a restart."""
     place = table(EXPORTS, root)
     current = f"{with_(history_queries.exports(root, load))} SELECT load FROM exports"
     outdated = f"SELECT load FROM {place} WHERE is_export AND load NOT IN ({current})"
-    with _collected(server, root, load, outdated) as gone:
+    with _collected(server, root, load, outdated, alive) as gone:
         if gone:
             for name in kept.relations:
                 _delete(server, table(VERSIONS, name), among([LOAD], gone))
             _delete(server, place, f"is_export AND load IN ({gone})")
 
 
-def _forget_unused(server: Server, root: str, kept: Kept, load: int) -> None:
+def _forget_unused(server: Server, root: str, kept: Kept, load: int, alive: str) -> None:
     """Deletes what exports from before the horizon say that do not count: nothing would contradict it any more."""
     span, place = ("from_us", "to_us"), table(EXPORTS, root)
     used = f"{with_(history_queries.counted(root, load))} SELECT from_us, to_us FROM counted"
     unused = (
         f"SELECT from_us, to_us FROM {place} WHERE is_export AND to_us <= {kept.horizon} AND NOT ({among(span, used)})"
     )
-    with _collected(server, root, load, unused) as gone:
+    with _collected(server, root, load, unused, alive) as gone:
         if gone:
             for name in kept.relations:
                 _delete(server, table(VERSIONS, name), among((BEGUN, ENDED), gone))
             _delete(server, place, f"is_export AND {among(span, gone)}")
 
 
-def _forget_ended(server: Server, root: str, kept: Kept, load: int, keys: Sequence[str], version: str) -> None:
+def _forget_ended(
+    server: Server, root: str, kept: Kept, load: int, keys: Sequence[str], version: str, alive: str
+) -> None:
     """Deletes the versions that have ended, with the rows that only confirm them, and then the deletes that ended them.
 
     Lists come first, because the root says which rows of theirs that concerns.
@@ -114,22 +121,27 @@ def _forget_ended(server: Server, root: str, kept: Kept, load: int, keys: Sequen
     within = f"item.{quoted(version)} >= past.begun_us AND item.{quoted(version)} < past.until_us"
     every = f"{table(VERSIONS, root)} AS item FINAL"
     ended = f"{with_(queries)} SELECT {columns} FROM {every} INNER JOIN past ON {same} WHERE {within}"
-    with _collected(server, root, load, ended) as gone:
+    with _collected(server, root, load, ended, alive) as gone:
         for name in reversed(kept.relations) if gone else ():
             _delete(server, table(VERSIONS, name), among(item, gone or ""))
+    own = f"{quoted(LOAD)} IN (SELECT load FROM {table(EXPORTS, root)} WHERE sequence <= {kept.sequence})"
     # guard: ClickHouse: deletes are forgotten after what they ended
-    _delete(server, table(VERSIONS, root), f"{KIND} = '{DELETE}' AND {quoted(version)} < {kept.horizon}")
+    _delete(server, table(VERSIONS, root), f"{KIND} = '{DELETE}' AND {quoted(version)} < {kept.horizon} AND {own}")
 
 
 @contextmanager
-def _collected(server: Server, root: str, load: int, query: str) -> Iterator[str | None]:
-    """The query of a table that has what this query finds, as a DELETE cannot have WITH; None if it finds nothing."""
+def _collected(server: Server, root: str, load: int, query: str, condition: str) -> Iterator[str | None]:
+    """The query of a table that has what this query finds under the condition; None if it finds nothing.
+
+    A DELETE cannot have WITH itself.
+    """
     if not server.value(f"SELECT count() FROM ({query})"):
         yield None
         return
     place = table(STAGE, f"{load:016x}_gone")
     server.execute(
-        f"CREATE OR REPLACE TABLE {place} ENGINE = MergeTree ORDER BY tuple() COMMENT {literal(root)} AS {query}"
+        f"CREATE OR REPLACE TABLE {place} ENGINE = MergeTree ORDER BY tuple() COMMENT {literal(root)} "
+        f"AS SELECT * FROM ({query}) WHERE {condition}"
     )
     yield f"SELECT * FROM {place}"
     server.execute(f"DROP TABLE IF EXISTS {place}")

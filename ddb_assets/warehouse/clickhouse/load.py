@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import cast
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
@@ -41,6 +40,7 @@ from ddb_assets.warehouse.clickhouse import (
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.fence import Fence
 from ddb_assets.warehouse.clickhouse.hiding import Hiding, hiding, without_marks
+from ddb_assets.warehouse.clickhouse.inspection import counted
 from ddb_assets.warehouse.clickhouse.known import history
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.lock import Lock
@@ -49,7 +49,7 @@ from ddb_assets.warehouse.clickhouse.merge import merge
 from ddb_assets.warehouse.clickhouse.publish import Plan, finish
 from ddb_assets.warehouse.clickhouse.rules import Rules, rules_of
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import LEDGER, ROWS, STAGE, table
 from ddb_assets.warehouse.clickhouse.staging import Staged, stage
 from ddb_assets.warehouse.clickhouse.streams import Streams
 from ddb_assets.warehouse.clickhouse.tables import prepare
@@ -128,7 +128,7 @@ def _locked(
         if moved is None:
             refuse(report, known, chain)
         elif (positions := of_streams.asked(server, report, known, how, moved)) is None:
-            return replace(of_streams.newest(said).result, table_rows=_counted(server, report))
+            return replace(of_streams.newest(said, report, chain).result, table_rows=counted(server, report.rows))
         else:
             streamed = positions.moved(moved)
         relations = {*known.columns, *(relation.name for relation in report.relations)}
@@ -140,7 +140,7 @@ def _locked(
         again = how.force or history_state.lacks(exports, report, how)
         # guard: ClickHouse: an export is applied once
         if not moved and known.applied is not None and known.digest == report.digest and not again:
-            return replace(known.applied, table_rows=_counted(server, report))
+            return replace(known.applied, table_rows=counted(server, report.rows))
         check_owned(server, report, known, there)
         hides = hiding(server, report, said, restart=how.restart)
         if how.soft_delete and (followed := streams.read(server, report.root.name)) and followed.relations:
@@ -159,7 +159,7 @@ def _locked(
             history_views.show(fence, views, made, report)
             if not moved:
                 types = {one.relation.name: without_marks(one.types) for one in targets}
-                tail_views.follow(server, fence, report, types, targets[0].keys)
+                tail_views.follow(server, fence, lock, report, types, targets[0].keys, restart=how.restart)
             staged = stage(server, storage, report, targets, load_id)
             in_versions = newly_hidden(report, said.done[-1].hidden if said.done else {})
             kept = stage_versions(
@@ -250,10 +250,6 @@ def _marks(how: LoadOptions, *, unreadable: bool) -> dict[str, SqlType]:
     """The columns of the root that loads fill themselves."""
     wanted = {DELETED_AT: how.soft_delete, STALE_SINCE: unreadable}
     return {name: SqlType("TIMESTAMP") for name, needed in wanted.items() if needed}
-
-
-def _counted(server: Server, report: Report) -> dict[str, int]:
-    return {one.name: cast("int", server.value(f"SELECT count() FROM {quoted(one.name)}")) for one in report.relations}
 
 
 def drop_leftovers(server: Server, lock: Lock, root: str) -> None:

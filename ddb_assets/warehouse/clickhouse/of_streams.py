@@ -8,11 +8,13 @@ same time, the one that was read later wins. The ledger shows one load for all t
 from dataclasses import replace
 
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import Chain
 from ddb_assets.warehouse.clickhouse import streams
 from ddb_assets.warehouse.clickhouse.ledger import Entry, Ledger
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LEDGER, literal, table
 from ddb_assets.warehouse.clickhouse.streams import NONE, Streams
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.guards import refuse_stream
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.position import Moved
@@ -41,9 +43,15 @@ def asked(server: Server, report: Report, known: History, how: LoadOptions, move
     return None if is_done(said.position(moved.stream), moved) else said
 
 
-def newest(said: Ledger) -> LedgerRow:
-    """The load that brought the position to where it is."""
-    return [entry.row for entry in said.done if entry.row.export_type == STREAM][-1]
+def newest(said: Ledger, report: Report, chain: Chain) -> LedgerRow:
+    """The newest load of a stream. Raises LoadError if the ledger has none."""
+    rows = [entry.row for entry in said.done if entry.row.export_type == STREAM]
+    if not rows:
+        raise LoadError(
+            f"the position in the stream says that {report.export_id} is in {report.root.name} already, but the ledger has no "
+            f"load of a stream, so its rows have been deleted: start the table over {chain.restart}"
+        )
+    return rows[-1]
 
 
 def row(report: Report, result: LoadResult, known: History) -> LedgerRow:

@@ -18,6 +18,7 @@ from typing import Self
 from ddb_assets.flatten.schema import VERSION
 from ddb_assets.warehouse.clickhouse import history_publish, ledger
 from ddb_assets.warehouse.clickhouse.catalog import named
+from ddb_assets.warehouse.clickhouse.inspection import seen
 from ddb_assets.warehouse.clickhouse.ledger import Entry
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.settling import Unsettled, settle
@@ -97,9 +98,10 @@ def finish(server: Server, pending: Entry) -> tuple[Entry, Settled]:
             "changed by something that is no load; start the table over"
         )
     if plan.kept:
-        history_publish.clean(server, root, plan.kept, plan.load, plan.keys, VERSION)
+        history_publish.clean(server, root, plan.kept, plan.load, plan.keys, VERSION, staged)
     settled = settle(server, pending, Unsettled(plan.streams, plan.scan_ended), plan.stages)
-    counted = {name: int(server.value(f"SELECT count() FROM {quoted(name)}")) for name in pending.row.relation_rows}
+    # guard: ClickHouse: a load is finished without its view
+    counted = {name: rows for name in pending.row.relation_rows if (rows := seen(server, name)) is not None}
     entry = ledger.done(pending, counted, datetime.now(UTC))
     ledger.end(server, entry)
     for stage in every:

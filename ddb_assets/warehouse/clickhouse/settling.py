@@ -91,10 +91,11 @@ def _is_read(said: Streams, done: tuple[Entry, ...], pending: Entry, plan: Unset
 def _compared(
     server: Server, pending: Entry, said: Streams, stages: Mapping[str, str], before: datetime | None, limit: int
 ) -> Settled:
-    """What the tail says before `limit`, against the table."""
+    """What the tail says before `limit`, against the table; nothing if a table of the tail or a view is gone."""
     root, tail = pending.row.relation, TailRows(pending.row.relation, said.keys)
     there = catalog.tables(server, {root, *stages}, TAIL)
-    if is_lost(said, there.keys() | (said.relations - {root, *stages})):
+    views = catalog.standings(server, stages)
+    if is_lost(said, there.keys() | (said.relations - {root, *stages})) or not views.keys() >= stages.keys():
         return Settled()
     old = f"SELECT {tail.key}, {quoted(LOAD)}, {quoted(GONE)} FROM ({tail.newest}) WHERE {quoted(VERSION)} < {limit}"
     otherwise = " UNION DISTINCT ".join(

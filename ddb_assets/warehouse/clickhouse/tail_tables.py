@@ -36,6 +36,13 @@ def mirror(
 
     `there` is what `catalog.tables` says of the tail. Raises LoadError for a type that would lose values.
     """
+    # guard: ClickHouse: values of the tail are not lost with a type
+    if lost := losing(server, types, there):
+        name, own = lost
+        raise LoadError(
+            f"column {own!r} of {TAIL}{name} is {there[name].types[own]}, and that of {name} is {types[name][own]} now, which "
+            "does not hold the values that the stream said: load a full export with `restart`, with which the tail starts over"
+        )
     for name, columns in types.items():
         if name not in there:
             _create(server, root, name)
@@ -45,17 +52,22 @@ def mirror(
             if own not in have:
                 changes.append(f"ADD COLUMN {column(own, kind, nullable=True)}")
             elif have[own] != kind:
-                joined = join(have[own], kind)
-                # guard: ClickHouse: values of the tail are not lost with a type
-                if (joined is None or storable(joined) != kind) and server.value(
-                    f"SELECT count({quoted(own)}) FROM {place}"
-                ):
-                    raise LoadError(
-                        f"column {own!r} of {TAIL}{name} is {have[own]}, and that of {name} is {kind} now, which does not hold "
-                        "the values that the stream said: load a full export with `restart`, with which the tail starts over"
-                    )
                 changes.append(f"MODIFY COLUMN {column(own, kind, nullable=own not in there[name].sorted_by)}")
         change(server, fence, place, changes, root)
+
+
+def losing(
+    server: Server, types: Mapping[str, Mapping[str, SqlType]], there: Mapping[str, RowsTable]
+) -> tuple[str, str] | None:
+    """A relation and its column in the tail whose values the type that it must get would not hold; None if there is none."""
+    for name, columns in types.items():
+        have = there[name].types if name in there else {}
+        for own, kind in columns.items():
+            joined = join(have[own], kind) if own in have else None
+            changes = own in have and have[own] != kind and (joined is None or storable(joined) != kind)
+            if changes and server.value(f"SELECT count({quoted(own)}) FROM {table(TAIL, name)}"):
+                return name, own
+    return None
 
 
 def _create(server: Server, root: str, name: str) -> None:

@@ -12,9 +12,10 @@ from functools import partial
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.bookkeeping import live_name
-from ddb_assets.warehouse.clickhouse import streams, tail_tables
+from ddb_assets.warehouse.clickhouse import streams, tail_tables, tidying
 from ddb_assets.warehouse.clickhouse.catalog import LIVE, standings
 from ddb_assets.warehouse.clickhouse.fence import Fence
+from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, TAIL, literal, names, quoted, table
 from ddb_assets.warehouse.clickhouse.tail_rows import TailRows
@@ -56,14 +57,30 @@ def _creation(text: str, comment: str, place: str) -> list[str]:
 
 
 def follow(
-    server: Server, fence: Fence, report: Report, types: Mapping[str, Mapping[str, SqlType]], keys: tuple[str, ...]
+    server: Server,
+    fence: Fence,
+    lock: Lock,
+    report: Report,
+    types: Mapping[str, Mapping[str, SqlType]],
+    keys: tuple[str, ...],
+    *,
+    restart: bool,
 ) -> None:
-    """Gives the tail the columns that the tables of an export have by now, and its views; nothing without a tail."""
-    said = streams.read(server, report.root.name)
+    """Gives the tail the columns that the tables of an export have by now, and its views; nothing without a tail.
+
+    With a restart, values that do not fit the columns go: the tail starts over right away, and not only with the load.
+    """
+    root = report.root.name
+    said = streams.read(server, root)
     there = said and tail_tables.existing(server, said, types)
-    if there:
-        tail_tables.mirror(server, fence, report.root.name, types, there)
-        show(server, fence, report.root.name, keys, types, report.table_arn)
+    if not (said and there):
+        return
+    if restart and tail_tables.losing(server, types, there):
+        over = said.started_over()
+        streams.decide(server, lock, root, over)
+        tidying.tidy(server, root, over)
+    tail_tables.mirror(server, fence, root, types, there)
+    show(server, fence, root, keys, types, report.table_arn)
 
 
 def _text(tail: TailRows, name: str, types: Mapping[str, SqlType]) -> str:
