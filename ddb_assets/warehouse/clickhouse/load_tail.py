@@ -8,7 +8,6 @@ it. Of two writes of a key the newer one is shown, and of two with the same vers
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
-import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -39,11 +38,9 @@ from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Recorded, TailResult
 from ddb_assets.warehouse.sql.evolution import empty, wanted
-from ddb_assets.warehouse.sql.load import tried
+from ddb_assets.warehouse.sql.load import log_tail, tried
 from ddb_assets.warehouse.sql.settling import covered_until, settled_before
 from ddb_assets.warehouse.sql.streams import is_done
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,17 +71,7 @@ def load_tail(
         quoted(live_name(relation.name))
     what = f"table {report.name}: load of {report.export_id}"
     result = tried(partial(_locked, server, storage, report, moved, options, patience), what, report.about)
-    logger.info(
-        "%s into the tail in %.1f s: %d upserted, %d deleted, %d superseded, %d too late, %d quarantined",
-        what,
-        result.seconds,
-        result.upserted,
-        result.deleted,
-        result.superseded,
-        result.too_late,
-        result.quarantined,
-        extra=report.about,
-    )
+    log_tail(report, result)
     return result
 
 

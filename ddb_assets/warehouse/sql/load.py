@@ -37,7 +37,7 @@ from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
-from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.results import LoadResult, TailResult
 from ddb_assets.warehouse.sql import history_state, ledgers, settled, statements, versions
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.hiding import hide
@@ -102,6 +102,22 @@ def log(report: Report, result: LoadResult) -> None:
         result.upserted,
         result.deleted,
         result.stale,
+        result.quarantined,
+        extra=report.about,
+    )
+
+
+def log_tail(report: Report, result: TailResult) -> None:
+    """Writes what a load into a tail did to the log."""
+    logger.info(
+        "table %s: load of %s into the tail in %.1f s: %d upserted, %d deleted, %d superseded, %d too late, %d quarantined",
+        report.name,
+        report.export_id,
+        result.seconds,
+        result.upserted,
+        result.deleted,
+        result.superseded,
+        result.too_late,
         result.quarantined,
         extra=report.about,
     )

@@ -8,7 +8,6 @@ cover never enters the tail.
     DDL of table, tail, views (commits) ─► BEGIN ─► position? ─► stage ─► drop late, stale ─► merge ─► position ─► COMMIT
 """
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.sql.ledger import check_version, ledger
-from ddb_assets.warehouse.sql.load import tried
+from ddb_assets.warehouse.sql.load import log_tail, tried
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
 from ddb_assets.warehouse.sql.ownership import check_owned
 from ddb_assets.warehouse.sql.read_history import read_history
@@ -40,8 +39,6 @@ from ddb_assets.warehouse.sql.staging import stage
 from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets.warehouse.sql.streams import Streams
 from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare, provide_schema
-
-logger = logging.getLogger(__name__)
 
 
 def load_tail(
@@ -57,17 +54,7 @@ def load_tail(
     tail.check_names(schema, report)
     what = f"table {report.name}: load of {report.export_id}"
     result = tried(partial(_load, engine, report, moved, schema, options), what, report.about)
-    logger.info(
-        "%s into the tail in %.1f s: %d upserted, %d deleted, %d superseded, %d too late, %d quarantined",
-        what,
-        result.seconds,
-        result.upserted,
-        result.deleted,
-        result.superseded,
-        result.too_late,
-        result.quarantined,
-        extra=report.about,
-    )
+    log_tail(report, result)
     return result
 
 
