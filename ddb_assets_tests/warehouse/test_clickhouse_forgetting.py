@@ -26,8 +26,9 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
+from ddb_assets_tests.warehouse.landings import HOUR
 from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, loaded, of_values, take_away, watched
-from ddb_assets_tests.warehouse.test_clickhouse_streams import HOUR, Read
+from ddb_assets_tests.warehouse.test_clickhouse_streams import Read
 
 KINDS = {"rows", "versions", "history", "tail", "stream", "unread", "loads"}
 

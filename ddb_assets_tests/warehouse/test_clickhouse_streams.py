@@ -32,12 +32,8 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
+from ddb_assets_tests.warehouse.landings import ARN, HOUR, MINUTE, Change, landing, move
 from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, paused, take_away, watched
-
-ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders-cdc"
-MINUTE = 60_000_000
-HOUR = 60 * MINUTE
-Change = tuple[str, int, Item | None]
 
 
 class Read:
@@ -47,14 +43,11 @@ class Read:
         self.source, self.number, self.read_at = source, 0, HOUR
 
     def landing(self, *changes: Change) -> tuple[Report, Moved]:
-        times = [time for _, time, _ in changes]
-        span = at(min(times) - 1), at(max(times) + 1)
-        return self.source.landing(changes, span, f"landing-{self.number}"), self.move()
+        return landing(self.source, self.number, *changes), self.move()
 
     def move(self) -> Moved:
-        start = Position({"shard-0": str(self.number)} if self.number else {})
         self.number += 1
-        return Moved(ARN, start, Position({"shard-0": str(self.number)}, {"shard-0": BASE_MICROS + self.read_at}))
+        return move(self.number - 1, self.read_at)
 
 
 @pytest.fixture

@@ -28,16 +28,13 @@ from ddb_assets_tests.warehouse.exports import (
     VERSION,
     Item,
     Source,
-    at,
     relation,
     write,
 )
+from ddb_assets_tests.warehouse.landings import ARN, HOUR, Change, landing, move
 
-HOUR = 3600 * 1_000_000
-ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders-cdc"
 FROM_STREAM = Table(table="Orders", source="stream", stream="orders-cdc")
 KEPT = LoadOptions(soft_delete=True)
-Change = tuple[str, int, Item | None]
 
 
 @dataclass
@@ -53,16 +50,11 @@ class Filled:
         self.opened = protocol(self.warehouse)
 
     def landing(self, *changes: Change, **more: Any) -> Report:
-        times = [time for _, time, _ in changes]
-        return self.source.landing(
-            changes, (at(min(times) - 1), at(max(times) + 1)), f"landing-{self.sequence}", **more
-        )
+        return landing(self.source, self.sequence, *changes, **more)
 
     def move(self, gap: Gap | None = None) -> Moved:
-        start = Position({"shard-0": str(self.sequence)} if self.sequence else {})
         self.sequence += 1
-        read_at = {"shard-0": BASE_MICROS + self.read_at}
-        return Moved(ARN, start, Position({"shard-0": str(self.sequence)}, read_at, None, gap))
+        return move(self.sequence - 1, self.read_at, gap)
 
     def say(self, *changes: Change, how: LoadOptions = PLAIN, **more: Any) -> LoadResult:
         result = self.opened.load_stream(self.landing(*changes, **more), self.move(), how)

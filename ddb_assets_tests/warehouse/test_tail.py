@@ -49,17 +49,14 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
+from ddb_assets_tests.warehouse.landings import ARN, HOUR, MINUTE, Change, landing, move
 
-MINUTE = 60_000_000
-HOUR = 60 * MINUTE
-ARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders-cdc"
 TAIL = ["_ddb_tail__orders", "_ddb_tail__orders__lines", "_ddb_tombstones___ddb_tail__orders"]
 COUNTS = (
     "_ddb_load IN (SELECT load FROM _ddb_stream__orders) "
     "AND _ddb_version >= (SELECT argMax(settled, number) FROM _ddb_stream__orders)"
 )
 """What a row of a tail in ClickHouse must be to count."""
-Change = tuple[str, int, Item | None]
 OTHER = Moved("other", BEGINNING_OF_STREAM, Position({"a": "1"}, {"a": 1}))
 
 
@@ -83,10 +80,8 @@ class Streamed:
 
     def move(self, gap: Gap | None = None, created: int | None = None) -> Moved:
         """From the position to the next sequence number."""
-        start = Position({"shard-0": str(self.sequence)} if self.sequence else {})
         self.sequence += 1
-        end = Position({"shard-0": str(self.sequence)}, {"shard-0": BASE_MICROS + self.read_at}, created, gap)
-        return Moved(ARN, start, end)
+        return move(self.sequence - 1, self.read_at, gap, created)
 
     def say(self, *changes: Change, how: LoadOptions | None = None, **more: Any) -> TailResult:
         """The stream says these changes, which are in the table as well."""
@@ -97,9 +92,8 @@ class Streamed:
 
     def claim(self, *changes: Change, how: LoadOptions | None = None, **more: Any) -> TailResult:
         """The stream says these changes, whatever is in the table."""
-        times = [time for _, time, _ in changes]
-        landing = self.source.landing(changes, (at(min(times) - 1), at(max(times) + 1)), "landing")
-        return self.load(landing.model_copy(update=more), self.move(), how)
+        said = landing(self.source, self.sequence, *changes)
+        return self.load(said.model_copy(update=more), self.move(), how)
 
     def load(self, landing: Report, moved: Moved, how: LoadOptions | None = None) -> TailResult:
         self.said.append((landing, moved))
