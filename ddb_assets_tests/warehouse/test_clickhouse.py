@@ -284,6 +284,15 @@ def take_away(warehouse: ClickHouseWarehouse) -> None:
     warehouse.server.execute("DROP TABLE IF EXISTS `_ddb_lock__orders`")
 
 
+def decided(warehouse: ClickHouseWarehouse, load: Callable[[ClickHouseWarehouse], object]) -> None:
+    """Lets the process of a load die right after the row of the ledger that decides. Its lock has ended."""
+    with again(warehouse) as mortal:
+        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
+        with pytest.raises(KilledError):
+            load(mortal)
+    take_away(warehouse)
+
+
 def asleep(clickhouse: ClickHouseWarehouse, source: Source, time: int, before: int | str, *, full: bool) -> bool:
     """A load is paused, another one takes its lock away and is done, and the first one wakes up. Nothing is lost.
 
@@ -675,15 +684,9 @@ def test_an_export_without_items_does_not_know_the_key(
     assert (read(clickhouse), clickhouse.query("SELECT count() FROM _ddb_rows__orders__lines")) == ({}, [(0,)])
 
 
-def test_a_load_that_was_decided_is_finished_by_the_next_one(
-    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_load_that_was_decided_is_finished_by_the_next_one(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     window = loaded(clickhouse, source)
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
-    with again(clickhouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
-        with pytest.raises(KilledError):
-            mortal.load(window)
+    decided(clickhouse, lambda mortal: mortal.load(window))
     assert read(clickhouse) == items(source, 10)
     source.put(21, "a", "third")
     clickhouse.load(source.window(20, 30))
@@ -693,7 +696,7 @@ def test_a_load_that_was_decided_is_finished_by_the_next_one(
 
 
 def test_a_view_that_somebody_dropped_is_said_and_the_next_load_creates_it(
-    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    clickhouse: ClickHouseWarehouse, source: Source
 ) -> None:
     """Also if a load was decided meanwhile and not finished."""
     window = loaded(clickhouse, source)
@@ -703,11 +706,7 @@ def test_a_view_that_somebody_dropped_is_said_and_the_next_load_creates_it(
             look(source.full(10))
     clickhouse.load(source.full(10), LoadOptions(force=True))
     assert read(clickhouse) == items(source, 10)
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
-    with again(clickhouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
-        with pytest.raises(KilledError):
-            mortal.load(window)
+    decided(clickhouse, lambda mortal: mortal.load(window))
     clickhouse.server.execute("DROP VIEW orders__lines")
     source.put(21, "a", "third")
     clickhouse.load(source.window(20, 30))
@@ -715,14 +714,10 @@ def test_a_view_that_somebody_dropped_is_said_and_the_next_load_creates_it(
 
 
 def test_a_decided_load_whose_staged_rows_are_gone_is_said_and_the_table_starts_over(
-    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    clickhouse: ClickHouseWarehouse, source: Source
 ) -> None:
     window = loaded(clickhouse, source)
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
-    with again(clickhouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
-        with pytest.raises(KilledError):
-            mortal.load(window)
+    decided(clickhouse, lambda mortal: mortal.load(window))
     for name in clickhouse.inspect(window).leftovers:
         clickhouse.server.execute(f"DROP TABLE {name}")
     clickhouse.server.execute(  # by a clock that is ahead

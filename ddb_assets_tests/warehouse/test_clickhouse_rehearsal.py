@@ -14,7 +14,7 @@ from ddb_assets.warehouse.results import Rehearsal
 from ddb_assets_tests.support.clickhouse import again
 from ddb_assets_tests.warehouse.exports import EXTRA, INDEX, LINE, VERSION, Source, at, relation, report
 from ddb_assets_tests.warehouse.rehearsing import without_rows
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, loaded, of_values, watched
+from ddb_assets_tests.warehouse.test_clickhouse import decided, loaded, of_values, watched
 
 OWN = re.compile(r"(?<=`_ddb_stage__)\w+(?=_d\d)")
 
@@ -93,15 +93,9 @@ def test_what_a_load_refuses_is_refused_with_the_same_words(
     assert "has been dropped since" in refused(clickhouse, of_values(tmp_path, {"n": ("BIGINT", 5)}, time=50))
 
 
-def test_a_load_that_is_not_finished_comes_first(
-    clickhouse: ClickHouseWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_load_that_is_not_finished_comes_first(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     window = loaded(clickhouse, source)
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
-    with again(clickhouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
-        with pytest.raises(KilledError):
-            mortal.load(window)
+    decided(clickhouse, lambda mortal: mortal.load(window))
     with pytest.raises(LoadError, match="was decided and not finished"):
         clickhouse.rehearse(without_rows(source.window(20, 30)))
     assert clickhouse.rehearse(without_rows(source.full(20)), LoadOptions(restart=True)).after

@@ -33,7 +33,7 @@ from ddb_assets_tests.warehouse.exports import (
     write,
 )
 from ddb_assets_tests.warehouse.landings import ARN, HOUR, MINUTE, Change, landing, move
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, paused, take_away, watched
+from ddb_assets_tests.warehouse.test_clickhouse import KilledError, decided, dying, paused, take_away, watched
 
 
 class Read:
@@ -108,15 +108,11 @@ def test_rows_and_position_move_together_whoever_dies(
 
 
 def test_a_landing_that_was_decided_counts_and_is_finished_by_the_next_look(
-    clickhouse: ClickHouseWarehouse, stream: Read, monkeypatch: pytest.MonkeyPatch
+    clickhouse: ClickHouseWarehouse, stream: Read
 ) -> None:
     clickhouse.load_stream(*stream.landing(("a", 1, Item("old", ("x", "y")))))
-    monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
     landing, moved = stream.landing(("a", 2, Item("new", ("z",))))
-    with again(clickhouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
-        with pytest.raises(KilledError):
-            mortal.load_stream(landing, moved)
+    decided(clickhouse, lambda mortal: mortal.load_stream(landing, moved))
     assert clickhouse.stream_position("orders", ARN) == moved.end
     assert read(clickhouse) == {"a": Item("old", ("x", "y"))}
     clickhouse.move_stream("orders", stream.move())
