@@ -36,7 +36,7 @@ class Hiding:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people are told."""
+        """What the result of the load says about it."""
         return tuple(
             f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export fills "
             "them"

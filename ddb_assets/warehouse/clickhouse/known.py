@@ -52,7 +52,7 @@ def history(ledger: Ledger, report: Report) -> History:
 
 
 def loads(entries: Sequence[Entry]) -> tuple[Load, ...]:
-    """The loads of these entries of the ledger as people are told of them: all that a stream brought is one."""
+    """The loads of these entries of the ledger, as `status` shows them: all that a stream brought is one load."""
     rows = [entry.row for entry in entries]
     last = max((row.sequence for row in rows if row.export_type == STREAM), default=None)
     shown = [row for row in rows if row.export_type != STREAM or row.sequence == last]

@@ -137,7 +137,7 @@ def _prepared(server: Server, fence: Fence, report: Report, there: Mapping[str, 
     keys = tuple(column.name for column in report.root.keys)
     if all(relation.name in there and _fits(relation, there[relation.name]) for relation in report.relations):
         return tuple(Target(relation, there[relation.name].types, keys) for relation in report.relations)
-    return prepare(server, fence, report, there, {}, {})  # of a few records nobody knows whether their texts repeat
+    return prepare(server, fence, report, there, {}, {})  # a few records do not show whether texts repeat
 
 
 def _fits(relation: Relation, found: RowsTable) -> bool:

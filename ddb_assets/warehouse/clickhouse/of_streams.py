@@ -1,4 +1,4 @@
-"""What a load of a stream's records into the table itself does otherwise than that of an export (`load.py`).
+"""How the load of a stream's records into the table itself differs from that of an export (`load.py`).
 
 The position says whether the records are applied, and moves with the row of the ledger that decides. Of two writes with the
 same time, the one that was read later wins. The ledger shows one load for all that the stream brought.

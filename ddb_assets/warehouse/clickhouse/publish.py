@@ -1,7 +1,7 @@
-"""Makes what a load has staged valid, in steps that a reader does not see: all of it, whoever does the last step.
+"""Makes what a load has staged valid, in steps that a reader does not see: all of it, even if its process dies.
 
-The load has been decided by then: the ledger has its `begun` row with this plan. Whoever finds a plan that is not done, as its
-process has died, does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
+The load has been decided by then: the ledger has its `begun` row with this plan. If its process dies, the next load finds
+the plan and does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.
 
     rows of lists, versions ─► the root's rows: from here on all is seen ─► outdated rows go ─► positions ─► ledger row `done`
 

@@ -103,7 +103,7 @@ NONE = Streams()
 
 
 def first_load(number: int) -> int:
-    """The least number that a load has whose row has this number: a load's has 32 random bits, so that no other one has it."""
+    """The lowest number of a load whose row has this number. Each load adds 32 random bits."""
     return number << 32
 
 

@@ -32,7 +32,7 @@ def show(
 ) -> None:
     """Creates the views of these relations; `types` has their columns. Raises LoadError for a name that is somebody else's.
 
-    Without an item nobody knows yet what the keys are, by which table and tail are compared: then there are no views.
+    Table and tail are compared by the keys of items. As long as there was no item, these are not known, and there are no views.
     """
     if not keys:
         return
