@@ -732,6 +732,23 @@ def test_a_decided_load_whose_staged_rows_are_gone_is_said_and_the_table_starts_
     assert read(clickhouse) == items(source, 30)
 
 
+def test_a_table_starts_over_though_its_first_load_was_not_finished(
+    clickhouse: ClickHouseWarehouse, source: Source
+) -> None:
+    """Its list has rows that no load which is done has written."""
+    source.put(1, "a", "first", "x", "y")
+    with again(clickhouse) as mortal:
+        watched(
+            mortal, lambda text: dying(mortal, 0) if text.startswith("ALTER TABLE `_ddb_rows__orders__lines`") else None
+        )
+        with pytest.raises(KilledError):
+            mortal.load(source.full(10))
+    take_away(clickhouse)
+    source.put(11, "a", "second", "z")
+    clickhouse.load(source.full(20), LoadOptions(restart=True))
+    assert read(clickhouse) == items(source, 20)
+
+
 def test_what_a_contract_hides_is_not_left_in_rows(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     def hiding(export: Report) -> Report:
         return export.model_copy(update={"hidden": (Hidden(path="note", how="null", columns={"orders": ("note",)}),)})

@@ -75,8 +75,11 @@ def _unread(full: Sequence[LedgerRow], count: Callable[[LedgerRow], int]) -> fro
 
 
 def filled(ledger: Ledger) -> dict[str, frozenset[str]]:
-    """The relations that any load has filled, with the columns of all loads that name them."""
-    found: dict[str, frozenset[str]] = {}
+    """The relations that any load has filled, with the columns of all loads that name them.
+
+    A load that is decided and not finished may have filled some, of which nobody knows the columns.
+    """
+    found = {name: frozenset[str]() for name in (ledger.pending.row.relation_rows if ledger.pending else ())}
     for entry in ledger.done:
         columns = entry.row.relation_columns
         named = columns if columns is not None else {name: [] for name in entry.row.relation_rows}
