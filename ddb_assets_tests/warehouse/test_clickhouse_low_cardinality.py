@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
+import pytest
+
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 
 KEY = Column(name="key_of_few", path=("k",), type="VARCHAR(64)", role="key")
@@ -54,3 +58,16 @@ def test_texts_that_repeat_are_kept_by_a_dictionary_and_keys_are_not(
 def test_a_few_rows_say_nothing(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:
     clickhouse.load(export(tmp_path, 10, 9, 1))
     assert types(clickhouse)["status"] == "Nullable(String)"
+
+
+def test_a_damaged_part_is_named(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:
+    damaged = export(tmp_path, 10, 2000, 4)
+    file = Path(damaged.root.parts[0].uri)
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    status = next(one for one in map(group.column, range(group.num_columns)) if one.path_in_schema == "status")
+    content = bytearray(file.read_bytes())
+    begin = status.dictionary_page_offset
+    content[begin : begin + status.total_compressed_size] = bytes(status.total_compressed_size)
+    file.write_bytes(content)
+    with pytest.raises(LoadError, match=r"part .* is damaged, its MD5"):
+        clickhouse.load(damaged)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.contract.report import Hidden, Report
+from ddb_assets.contract.report import Column, Hidden, Report
 from ddb_assets.sandbox.clickhouse.server import ClickHouseServer
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.clickhouse.warehouse import ClickHouseWarehouse
@@ -26,7 +26,7 @@ from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.examples import SOAK, examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conformance.worlds import KEYS, WINDOW, World, worlds
-from ddb_assets_tests.warehouse.exports import Item, Source, at
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, Item, Source, at, relation, report, write
 from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, watched
 
 State = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
@@ -311,12 +311,27 @@ def of_a_changed_contract(source: Source) -> Loads:
     ]
 
 
+def sent_twice(warehouse: ClickHouseWarehouse) -> None:
+    """Sends each INSERT twice."""
+    changed: Any = warehouse.server
+    execute = changed.execute
+
+    def twice(statement: str, data: bytes | None = None) -> None:
+        execute(statement, data)
+        if statement.startswith("INSERT"):
+            execute(statement, data)
+
+    changed.execute = twice
+
+
 @pytest.mark.parametrize("scenario", [of_deleted_items, of_unread_items, of_a_changed_contract])
 def test_rows_marks_and_counts_are_those_of_duckdb(
     clickhouse: ClickHouseWarehouse, source: Source, scenario: Callable[[Source], Loads]
 ) -> None:
+    """Each INSERT reaches the server twice, as it may when a connection breaks."""
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "first", "x")
+    sent_twice(clickhouse)
     with DuckDBEngine(":memory:") as rows:
         for export, options in scenario(source):
             alike(rows, clickhouse, export, options)
@@ -345,3 +360,13 @@ def test_a_tail_shows_no_deleted_item(clickhouse: ClickHouseWarehouse, source: S
         clickhouse.load(source.window(30, 40), SOFT)
     clickhouse.load(source.window(30, 40, unread="b"), PLAIN)
     assert now(clickhouse)[0][0][:2] == ("b", "first")
+
+
+def test_a_key_may_have_any_name(clickhouse: ClickHouseWarehouse, tmp_path: Path) -> None:
+    key = Column(name="sent FROM where", path=("k",), type="VARCHAR(64)", role="key")
+    root = relation("orders", (key, VERSION, EXTRA))
+    for time, keys in ((10, "ab"), (20, "b")):
+        rows = [{key.name: one, VERSION.name: BASE_MICROS + time} for one in keys]
+        clickhouse.load(report([write(tmp_path / f"{time}", root, rows)], export_time=at(time)), SOFT)
+    deleted = "SELECT `sent FROM where`, _ddb_deleted_at IS NOT NULL FROM orders ORDER BY 1"
+    assert clickhouse.query(deleted) == [("a", True), ("b", False)]

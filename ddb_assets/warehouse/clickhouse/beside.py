@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, STALE_SINCE
 from ddb_assets.warehouse.clickhouse.rules import Rules
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, among, literal, names, quoted
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, among, literal, names, once, quoted
 from ddb_assets.warehouse.clickhouse.staging import Staged
 
 _DELETED, _TIMES, _AT = quoted("_ddb_newest"), quoted("_ddb_times"), quoted("_ddb_at")
-_SETTINGS = "SETTINGS join_use_nulls = 0, join_algorithm = 'full_sorting_merge,grace_hash,hash'"
+_JOINS = "join_use_nulls = 0, join_algorithm = 'full_sorting_merge,grace_hash,hash'"
 _GONE, _LOAD, _RECORDED = quoted(GONE), quoted(LOAD), quoted(RECORDED)
 
 
@@ -34,9 +34,9 @@ class Beside:
 
     def fill(self, server: Server) -> None:
         """Fills the table."""
-        server.execute(self._visible())
-        for statement in self._gone():
-            server.execute(statement)
+        into = f"INSERT INTO {self._into} ({names(self._root.columns)})"
+        for nth, query in enumerate([self._visible(), *self._gone()]):
+            server.execute(f"{into} {once(f'{self._into} {nth}')}, {_JOINS} {query}")
 
     def puts(self) -> str:
         """The keys of staged puts."""
@@ -79,7 +79,7 @@ class Beside:
         if self._has[STALE_SINCE]:
             now = _time(self._stale()) if self._rules.unread else quoted(STALE_SINCE)
             values[STALE_SINCE] = f"if({_AT} > 0, NULL, {now})"
-        return self._insert(f"SELECT {self._values(values)} FROM ({marked})")
+        return f"SELECT {self._values(values)} FROM ({marked})"
 
     def _some_puts(self) -> str:
         """The staged puts that may get a mark."""
@@ -114,7 +114,7 @@ class Beside:
             # few rows, which are found by their keys: a table is in that order
             where = f"{self._among(f'SELECT {self._key} FROM {self._rows} WHERE {where}')} AND {where}"
         columns = names(self._root.columns)
-        staged = without.replace(" FROM ", f", toUInt8(1) AS {_AT} FROM ", 1)
+        staged = f"SELECT {self._key}, toUInt8(1) AS {_AT} FROM ({without})"
         return (
             f"SELECT {self._values(self._hidden())} FROM (SELECT {columns} FROM {self._rows} FINAL WHERE {where}) AS present "
             f"LEFT JOIN ({staged}) AS staged USING ({self._key}) WHERE {_AT} = 0"
@@ -203,7 +203,7 @@ class Beside:
             )
             values = self._nothing() | {GONE: "1", RECORDED: _AT}
             # guard: ClickHouse: kept rows, deletes
-            found.append(self._insert(f"SELECT {self._values(values)} FROM ({known})"))
+            found.append(f"SELECT {self._values(values)} FROM ({known})")
         # guard: ClickHouse: rows that are no longer kept
         if not rules.soft_delete and self._has[DELETED_AT]:
             found.append(self._no_longer_kept())
@@ -215,9 +215,7 @@ class Beside:
             ]
             alone = " AND ".join(f"NOT ({self._among(other)})" for other in others)
             # guard: ClickHouse: unread items keep their deletes
-            found.append(
-                self._insert(f"SELECT {names(self._root.columns)} FROM {self._rows} WHERE {stays} AND {alone}")
-            )
+            found.append(f"SELECT {names(self._root.columns)} FROM {self._rows} WHERE {stays} AND {alone}")
         return found
 
     def _no_longer_kept(self) -> str:
@@ -232,7 +230,7 @@ class Beside:
             f"FROM {self._rows} FINAL WHERE {kept} AND NOT ({self._among(staged)})"
         )
         values = self._nothing() | {self._root.target.version: _AT, GONE: "1"}
-        return self._insert(f"SELECT {self._values(values)} FROM ({known})")
+        return f"SELECT {self._values(values)} FROM ({known})"
 
     def _hidden(self) -> dict[str, str]:
         """No values of what is hidden now."""
@@ -245,9 +243,6 @@ class Beside:
     def _values(self, values: Mapping[str, str]) -> str:
         """A value for each column of the table, the column itself by default."""
         return ", ".join(values.get(name, quoted(name)) for name in self._root.columns)
-
-    def _insert(self, query: str) -> str:
-        return f"INSERT INTO {self._into} ({names(self._root.columns)}) {query} {_SETTINGS}"
 
 
 def _any(conditions: list[str]) -> str:

@@ -43,11 +43,15 @@ def few_values(
 
 
 def _few(storage: Storage, relation: Relation, texts: list[str]) -> frozenset[str]:
-    largest = max(relation.parts, key=lambda part: part.rows)
+    content = storage.read(max(relation.parts, key=lambda part: part.rows).uri)
     try:
-        part = pq.ParquetFile(io.BytesIO(storage.read(largest.uri)))
-    except pa.ArrowInvalid:
-        return frozenset()  # staging says what is wrong with it
+        return _repeated(pq.ParquetFile(io.BytesIO(content)), texts)
+    except (pa.ArrowException, OSError):  # it is damaged, which staging reports
+        return frozenset()
+
+
+def _repeated(part: pq.ParquetFile, texts: list[str]) -> frozenset[str]:
+    """Those of the columns `texts` that have few distinct values in the first row group."""
     if not part.metadata.num_row_groups:
         return frozenset()
     group = part.metadata.row_group(0)

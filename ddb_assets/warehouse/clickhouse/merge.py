@@ -13,7 +13,7 @@ from ddb_assets.warehouse.clickhouse.beside import Beside
 from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.rules import Rules
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, among, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, among, names, once, quoted, table
 from ddb_assets.warehouse.clickhouse.staging import Staged, create
 
 _NEWEST, _WRITTEN = quoted("_ddb_newest"), quoted("_ddb_written")
@@ -179,7 +179,8 @@ class _Aside:
         if count:
             columns = root.columns
             server.execute(
-                f"INSERT INTO {root.table} ({names(columns)}) SELECT {self._moved(columns)} FROM {self._rows}"
+                f"INSERT INTO {root.table} ({names(columns)}) {once(f'{root.name} beside')} "
+                f"SELECT {self._moved(columns)} FROM {self._rows}"
             )
         server.execute(f"DROP TABLE {self._rows}")
         return stale if stale is not None else self._kept_known()
@@ -206,8 +207,8 @@ class _Aside:
             }
             # guard: ClickHouse: rows that stay keep their lists
             self._server.execute(
-                f"INSERT INTO {table(STAGE, stage)} ({names(columns)}) SELECT {self._moved(columns, hidden)} "
-                f"FROM {table(ROWS, name)} FINAL WHERE {among(item, old)}"
+                f"INSERT INTO {table(STAGE, stage)} ({names(columns)}) {once(f'{stage} kept')} "
+                f"SELECT {self._moved(columns, hidden)} FROM {table(ROWS, name)} FINAL WHERE {among(item, old)}"
             )
         return added
 
@@ -244,7 +245,8 @@ def _keep_newer(server: Server, staged: Sequence[Staged], time: int) -> None:
     for child in children:
         columns = names(child.columns)
         server.execute(
-            f"INSERT INTO {child.table} ({columns}) SELECT {columns} FROM {child.target.table} FINAL "
+            f"INSERT INTO {child.table} ({columns}) {once(f'{child.name} newer')} "
+            f"SELECT {columns} FROM {child.target.table} FINAL "
             f"WHERE {among(item, f'SELECT {names(item)} FROM {root.target.table} FINAL WHERE {later}')}"
         )
     columns, key = names(root.columns), root.target.keys
@@ -255,4 +257,4 @@ def _keep_newer(server: Server, staged: Sequence[Staged], time: int) -> None:
         f"AND NOT ({among(key, f'SELECT {names(key)} FROM {root.target.table} FINAL WHERE {later}')})"
     )
     # guard: ClickHouse: writes from after a full export
-    server.execute(f"INSERT INTO {root.table} ({columns}) {live} UNION ALL {gone}")
+    server.execute(f"INSERT INTO {root.table} ({columns}) {once(f'{root.name} newer')} {live} UNION ALL {gone}")

@@ -51,6 +51,11 @@ def among(columns: Iterable[str], query: str) -> str:
     return f"({names(columns)}) IN ({query})"
 
 
+def once(token: str) -> str:
+    """The setting of an INSERT that counts once if it reaches the server twice, as it may when a connection breaks."""
+    return f"SETTINGS insert_deduplication_token = {literal(token)}"
+
+
 def table(prefix: str, name: str) -> str:
     """The quoted name of a table that loads make."""
     # the prefix is not counted: it is ours

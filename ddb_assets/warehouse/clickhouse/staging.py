@@ -14,7 +14,7 @@ from ddb_assets.contract.report import Column, Report
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.clickhouse import parts
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, literal, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, literal, names, once, quoted, table
 from ddb_assets.warehouse.clickhouse.tables import Target
 from ddb_assets.warehouse.clickhouse.types import converted, number
 from ddb_assets.warehouse.errors import LoadError
@@ -98,8 +98,7 @@ def insert_values(
     """As `insert`; `select` are the values of the columns `into`."""
     relation, before = staged.target.relation, 0
     for nth, part in enumerate(relation.parts):
-        token = literal(f"{staged.name} {nth}")
-        where = f"{place} ({names(into)}) SETTINGS insert_deduplication_token = {token}"
+        where = f"{place} ({names(into)}) {once(f'{staged.name} {nth}')}"
         parts.insert(server, storage, relation, part, where, select)
         there = server.value(f"SELECT count() FROM {staged.table}")
         # guard: ClickHouse: part's rows

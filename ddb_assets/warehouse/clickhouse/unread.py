@@ -13,7 +13,7 @@ from ddb_assets.warehouse.bookkeeping import EXPORT_ID
 from ddb_assets.warehouse.clickhouse import staging
 from ddb_assets.warehouse.clickhouse.catalog import standing
 from ddb_assets.warehouse.clickhouse.server import Server
-from ddb_assets.warehouse.clickhouse.sql import STAGE, UNREAD, literal, names, quoted, table
+from ddb_assets.warehouse.clickhouse.sql import STAGE, UNREAD, literal, names, once, quoted, table
 from ddb_assets.warehouse.clickhouse.staging import Staged
 from ddb_assets.warehouse.clickhouse.tables import Target
 from ddb_assets.warehouse.clickhouse.types import clickhouse_type
@@ -57,7 +57,7 @@ def stage(server: Server, storage: Storage, report: Report, root: Target, load_i
         kept = f"{export} != {literal(report.export_id)}"
         if report.is_full and not report.missed and not how.soft_delete:
             kept += f" AND {version} > {start(report)}"
-        server.execute(f"INSERT INTO {table(STAGE, name)} SELECT * FROM {place} WHERE {kept}")
+        server.execute(f"INSERT INTO {table(STAGE, name)} {once(f'{name} kept')} SELECT * FROM {place} WHERE {kept}")
     return name
 
 

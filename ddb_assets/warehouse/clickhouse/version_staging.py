@@ -18,10 +18,11 @@ from ddb_assets.warehouse.clickhouse.sql import (
     among,
     literal,
     names,
+    once,
     quoted,
     table,
 )
-from ddb_assets.warehouse.clickhouse.staging import Staged, check_values, value
+from ddb_assets.warehouse.clickhouse.staging import Staged, check_values, create, value
 from ddb_assets.warehouse.clickhouse.versions import LISTED, Versions
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LoadOptions
@@ -99,8 +100,10 @@ def stage_versions(
     rows = list(_said(report, said, adds=adds, horizon=horizon, restarts=how.restart))
     listed = f"{load_id}_h" if rows else ""
     if rows:
-        _create(server, report, EXPORTS, root, listed)
-        server.execute(f"INSERT INTO {table(STAGE, listed)} ({names(LISTED)}) VALUES ({'), ('.join(rows)})")
+        create(server, listed, EXPORTS, root, root)
+        server.execute(
+            f"INSERT INTO {table(STAGE, listed)} ({names(LISTED)}) {once(listed)} VALUES ({'), ('.join(rows)})"
+        )
     hidden = {} if how.restart else {name: columns for name, columns in hides.items() if name in versions.there}
     if not (rows or hidden):
         return None
@@ -147,27 +150,16 @@ def _horizon(report: Report, known: Exports, how: LoadOptions, *, adds: bool) ->
     return horizon if horizon > known.forgotten else 0
 
 
-def _create(server: Server, report: Report, prefix: str, name: str, stage: str) -> None:
-    order = server.value(
-        f"SELECT sorting_key FROM system.tables WHERE database = currentDatabase() AND name = {literal(prefix + name)}"
-    )
-    server.execute(
-        f"CREATE TABLE {table(STAGE, stage)} AS {table(prefix, name)} ENGINE = MergeTree ORDER BY ({order}) "
-        f"SETTINGS non_replicated_deduplication_window = 10000 COMMENT {literal(report.root.name)}"
-    )
-
-
 def _fill(server: Server, storage: Storage, report: Report, into: Staged, rows: Staged, load: int) -> None:
     """Stages a relation's rows: those of a list from where they are staged already, items with their hashes from the parts."""
     relation = into.target.relation
-    _create(server, report, VERSIONS, relation.name, into.name)
+    create(server, into.name, VERSIONS, relation.name, report.root.name)
     stored = [one for one in relation.columns if one.is_stored and one.name in into.target.types]
     constants = {BEGUN: str(start(report)), ENDED: str(end(report)), LOAD: str(load)}
     if relation.path:
         columns = names([one.name for one in stored])
-        token = literal(into.name)
         server.execute(
-            f"INSERT INTO {into.table} ({columns}, {names(constants)}) SETTINGS insert_deduplication_token = {token} "
+            f"INSERT INTO {into.table} ({columns}, {names(constants)}) {once(into.name)} "
             f"SELECT {columns}, {', '.join(constants.values())} FROM {rows.table}"
         )
     else:
@@ -191,8 +183,7 @@ def _fill_root(server: Server, storage: Storage, report: Report, into: Staged, c
     select |= {one.name: quoted(one.name) for one in relation.columns if one.role in {"hash", "old_hash"}}
     select |= {KIND: kind, **constants}
     for place, part in enumerate(relation.parts):
-        token = literal(f"{into.name} {place}")
-        where = f"{into.table} ({names(select)}) SETTINGS insert_deduplication_token = {token}"
+        where = f"{into.table} ({names(select)}) {once(f'{into.name} {place}')}"
         parts.insert(server, storage, relation, part, where, list(select.values()))
 
 
@@ -207,8 +198,7 @@ def _add_unread(server: Server, storage: Storage, report: Report, into: Staged, 
     # guard: ClickHouse: what could not be read is not gone
     select |= {KIND: f"'{UNREAD}'", **constants}
     for place, part in enumerate(unread.parts):
-        token = literal(f"{into.name} unread {place}")
-        where = f"{into.table} ({names(select)}) SETTINGS insert_deduplication_token = {token}"
+        where = f"{into.table} ({names(select)}) {once(f'{into.name} unread {place}')}"
         parts.insert(server, storage, unread, part, where, list(select.values()))
     keys = [one.name for one in report.root.keys]
     read = f"SELECT {names(keys)} FROM {into.table} WHERE {KIND} != '{UNREAD}'"
