@@ -140,13 +140,15 @@ def test_a_lock_that_was_being_taken_away_is_dropped_by_the_next_load(
 
 def test_a_refusal_of_a_load_that_was_overtaken_says_nothing(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     window = loaded(clickhouse, source)
+    ended = "`_ddb_ended_lock__orders__0123456789abcdef`"  # the load drops it before it reads the ledger
+    clickhouse.server.execute(f"CREATE TABLE {ended} (holder String, until Int64) ENGINE = MergeTree ORDER BY ()")
 
     def meanwhile() -> None:
         take_away(clickhouse)
         clickhouse.forget("orders", clickhouse.holdings("orders"))
 
     with again(clickhouse) as sleeper:
-        reached = paused(sleeper, "CREATE TABLE IF NOT EXISTS `_ddb_loads__", meanwhile)
+        reached = paused(sleeper, "DROP TABLE IF EXISTS `_ddb_ended_lock__", meanwhile)
         with pytest.raises(InterruptedLoadError):  # and not: no initial load yet
             sleeper.load(window)
     assert reached()

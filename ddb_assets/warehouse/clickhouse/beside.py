@@ -52,7 +52,7 @@ class Beside:
         return among(self._root.target.keys, query)
 
     def _recorded_deletes(self) -> str:
-        """The condition that a row says of a recorded delete."""
+        """The condition that a row knows of a recorded delete."""
         return f"({_RECORDED} > 0 OR {_GONE} = 1)"
 
     def _near(self) -> str:

@@ -1,9 +1,9 @@
 """Definitions of tables and views are changed by the load that has the lock, and by no other.
 
-In ClickHouse no condition can be put on DDL, so a process that was paused could change a table on which another load has been
-at work since. Therefore what takes the place of a table or view is made under a name of this load, then the lock is checked,
-and then the two are exchanged. A load that takes a lock away begins by dropping all that others have staged. So a statement
-that comes too late finds nothing to exchange, and fails.
+In ClickHouse no condition can be put on DDL, so a process that was paused could change a table that another load has
+changed since. Therefore what takes the place of a table or view is made under a name of this load, then the lock is checked,
+and then the two are exchanged. A load that takes a lock away first drops all that others have staged. So a statement that
+comes too late finds nothing to exchange, and fails.
 """
 
 import secrets

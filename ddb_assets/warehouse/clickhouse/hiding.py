@@ -16,6 +16,7 @@ from ddb_assets.warehouse.clickhouse.ledger import Ledger
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import ROWS, quoted, table
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.sql.hiding import remark
 from ddb_assets.warehouse.sql.tail import MARKS
 
 _KEPT = f"SELECT count() FROM {{}} FINAL WHERE {quoted(DELETED_AT)} IS NOT NULL"
@@ -36,12 +37,8 @@ class Hiding:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the result of the load says about it."""
-        return tuple(
-            f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export fills "
-            "them"
-            for hidden in self.new
-        )
+        """A remark for each path that is hidden from now on."""
+        return tuple(map(remark, self.new))
 
 
 def hiding(server: Server, report: Report, said: Ledger, *, restart: bool) -> Hiding:

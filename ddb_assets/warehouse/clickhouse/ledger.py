@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from ddb_assets.contract.durable import DurableFormat
+from ddb_assets.warehouse.clickhouse.catalog import standing
 from ddb_assets.warehouse.clickhouse.lock import Lock
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import LEDGER, LEDGERS, literal, names, table
@@ -65,16 +66,18 @@ def provide(server: Server, root: str) -> None:
     Raises NewerFormatError, before anything is changed, for a ledger to which a newer ddb_assets has written.
     """
     place = table(LEDGER, root)
+    have = _have(server, root)
     # guard: ClickHouse: a newer ledger is left alone
-    _check_version(server, root, _have(server, root))
+    _check_version(server, root, have)
+    if have >= COLUMNS.keys() and standing(server, LEDGERS):
+        return
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
     server.execute(
         f"CREATE TABLE IF NOT EXISTS {place} ({columns}) ENGINE = MergeTree ORDER BY tuple() "
         "SETTINGS non_replicated_deduplication_window = 1000"
     )
-    have = _have(server, root)
     for name, kind in COLUMNS.items():
-        if name not in have:  # an earlier version has created it
+        if have and name not in have:  # an earlier version has created the ledger
             server.execute(f"ALTER TABLE {place} ADD COLUMN IF NOT EXISTS `{name}` {kind}")
     server.execute(
         f"CREATE VIEW IF NOT EXISTS `{LEDGERS}` AS SELECT {names(TYPES)} "

@@ -3,8 +3,8 @@
     lock ─► finish what was decided ─► ledger ─► DDL ─► stage ─► check ─► drop stale rows ─► ledger row `begun`
                                                                                                └─► publish (`publish.py`)
 
-Until the ledger's row nothing is seen of the load, and if it is interrupted, the next one takes away what it has staged. From
-then on it is decided, and if it is interrupted, the next load of this table finishes it first.
+Before the ledger's row, readers see nothing of the load. If it is interrupted there, the next load drops what it has staged.
+From then on it is decided: if it is interrupted, the next load of this table finishes it first.
 
 For every key the newest known write wins, as in `sql/load.py`: ClickHouse itself compares the versions, also those of
 deletes. A full export takes the place of everything that is not newer. Rows whose marks change are staged too (`merge.py`).
@@ -86,7 +86,7 @@ def load(
 
 
 def refused(report: Report, options: LoadOptions, *, streamed: bool, records: bool = False) -> None:
-    """Raises LoadError for what a load into ClickHouse does not do. A tail says nothing of `records` that could not be read."""
+    """Raises LoadError for what a load into ClickHouse does not do. `records`: some may be unreadable, as for a tail."""
     name = report.table
     if options.tables.views:
         raise LoadError(
@@ -167,7 +167,8 @@ def _locked(
             )
             missed = unread.stage(server, storage, report, targets[0], load_id, how) if unreadable else ""
             rules = rules_of(report, how, known, int(load_id, 16), missed, hides.columns)
-            entry = _decided(server, report, known, staged, load_id, hides, rules, missed, streamed, kept)
+            lists = sorted((there.keys() | {one.name for one in report.relations}) - {report.root.name})
+            entry = _decided(server, report, known, staged, load_id, hides, rules, missed, streamed, kept, lists)
             entry = replace(entry, row=replace(entry.row, seconds=time.monotonic() - started))
             how.before_commit()
             lock.check()
@@ -203,11 +204,10 @@ def _decided(
     missed: str,
     streamed: Streams | None,
     versioned: Kept | None,
+    lists: Sequence[str],
 ) -> Entry:
     """Leaves in staging what becomes valid, and returns the entry of the ledger."""
-    lists = {name for name in {*known.columns, *report.rows} if name != report.root.name}
-    there = catalog.tables(server, lists)
-    merged = merge(server, staged, rules, there)
+    merged = merge(server, staged, rules, lists)
     upserted, deleted = merged.upserted, merged.deleted
     if not merged.own:
         stand_alone(server, versioned)
@@ -216,7 +216,7 @@ def _decided(
         replaces=merged.replaces,
         keys=staged[0].target.keys,
         stages=merged.stages,
-        lists=tuple(sorted(there)),
+        lists=tuple(lists),
         seen=merged.seen,
         streams=streamed.text() if streamed else "",
         kept=versioned,

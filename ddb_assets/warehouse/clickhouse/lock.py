@@ -80,7 +80,7 @@ class Lock:
             raise self.lost()
 
     def lost(self) -> InterruptedLoadError:
-        """What a load says that has lost the lock."""
+        """The error of a load that has lost the lock."""
         return InterruptedLoadError(f"the load of {self._root} was delayed for so long that another one has begun")
 
     def held(self) -> str:

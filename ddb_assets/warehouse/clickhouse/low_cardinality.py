@@ -1,7 +1,8 @@
 """Which texts of a new table or column have few distinct values: ClickHouse keeps these by a dictionary (LowCardinality).
 
-The rows of the largest part say it: flattening writes a dictionary where a sample repeats itself, and only such columns are
-looked at. It is a matter of size and speed only. A column that gets many values later keeps all of them, and its type.
+A load looks at the first rows of the largest part, and there only at columns with a dictionary, which flattening writes where
+a sample repeats itself. It is a matter of size and speed only. A column that gets many values later keeps all of
+them, and its type.
 """
 
 import io
@@ -19,7 +20,7 @@ from ddb_assets.warehouse.clickhouse.server import Server
 MOST = 1_000
 """A column with more distinct values among the rows that are looked at is an ordinary one."""
 REPEATED = 10
-"""How often a value must occur on average: of a few rows nobody knows."""
+"""How often a value must occur on average: a few rows prove nothing."""
 
 
 def few_values(

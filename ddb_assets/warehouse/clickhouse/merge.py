@@ -5,12 +5,12 @@ unread, needs only what ClickHouse does itself: the newest version of a key is s
 """
 # ruff: noqa: S608  -- names come from quoted(), values from literal()
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.warehouse.clickhouse import catalog
 from ddb_assets.warehouse.clickhouse.beside import Beside
-from ddb_assets.warehouse.clickhouse.catalog import RowsTable
 from ddb_assets.warehouse.clickhouse.rules import Rules
 from ddb_assets.warehouse.clickhouse.server import Server
 from ddb_assets.warehouse.clickhouse.sql import GONE, LOAD, RECORDED, ROWS, STAGE, among, names, once, quoted, table
@@ -37,8 +37,8 @@ class Merged:
     stages: dict[str, str]
 
 
-def merge(server: Server, staged: Sequence[Staged], rules: Rules, lists: Mapping[str, RowsTable]) -> Merged:
-    """Leaves in staging what becomes valid; `lists` are the tables of all lists that there are."""
+def merge(server: Server, staged: Sequence[Staged], rules: Rules, lists: Sequence[str]) -> Merged:
+    """Leaves in staging what becomes valid; `lists` are all lists that have a table."""
     root, *children = staged
     there = bool(root.target.keys) and not rules.restart
     if there:
@@ -185,7 +185,7 @@ class _Aside:
         server.execute(f"DROP TABLE {self._rows}")
         return stale if stale is not None else self._kept_known()
 
-    def keep_lists(self, lists: Mapping[str, RowsTable]) -> dict[str, str]:
+    def keep_lists(self, lists: Sequence[str]) -> dict[str, str]:
         """Stages the rows of lists of items that stay; returns the staging tables of lists that the export does not have.
 
         If values are hidden, the copies have the number of the load, so that they are seen together with the items' own.
@@ -195,12 +195,13 @@ class _Aside:
             return {}
         stages = {child.target.relation.name: child.name for child in self._children}
         added = {}
-        for place, name in enumerate(sorted(lists.keys() - stages.keys())) if rules.hidden else ():
+        for place, name in enumerate(sorted(set(lists) - stages.keys())) if rules.hidden else ():
             added[name] = f"{self._name}_{place}"
             create(self._server, added[name], ROWS, name, self._root.target.relation.name)
         old = f"SELECT {names(item)} FROM {self._rows} WHERE {quoted(LOAD)} != {rules.load} AND {quoted(GONE)} = 0"
+        tables = catalog.tables(self._server, lists)
         for name, stage in (stages | added).items():
-            have, columns = lists[name], (*lists[name].types, LOAD)
+            have, columns = tables[name], (*tables[name].types, LOAD)
             hidden = rules.hidden.get(name, frozenset()) & have.types.keys() - {
                 *have.sorted_by,
                 self._root.target.version,

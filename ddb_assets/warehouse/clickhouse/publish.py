@@ -1,4 +1,4 @@
-"""Makes what a load has staged valid, in steps that a reader does not see: all of it, even if its process dies.
+"""Makes what a load has staged valid, in steps that a reader does not see.
 
 The load has been decided by then: the ledger has its `begun` row with this plan. If its process dies, the next load finds
 the plan and does all steps again (`finish`). Each can be done again: rows that are there twice are one row to FINAL.

@@ -1,6 +1,6 @@
-"""What a load would do to tables and views before rows of its export come: by the load's own code, until it would stage rows.
+"""What a load would do to tables and views: runs the load's own code, up to where it would stage the rows of its export.
 
-Its statements are noted and not sent. So what the load refuses is refused with the same words. Nothing is changed.
+Its statements are noted and not sent, so nothing is changed. What the load refuses is refused with the same words.
 """
 # ruff: noqa: S608  -- a pattern of a query, and no query
 

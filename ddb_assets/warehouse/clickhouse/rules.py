@@ -1,4 +1,4 @@
-"""By what a load decides which write of an item counts, and which marks a row has. Pure: from the report and the ledger."""
+"""The rules of one load: which write of an item counts, and which marks a row has. Pure: from the report and the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -73,7 +73,7 @@ def prepare(
     targets: list[Target] = []
     root = there.get(report.root.name)
     keys = tuple(column.name for column in report.root.keys) or tuple(sorted(root.sorted_by if root else ()))
-    shown = {relation.name: _view(server, relation.name) for relation in report.relations}
+    shown = _views(server, report)
     comment = f"{report.table_arn} {report.root.name}"
     for relation in report.relations:
         have, place, repeated = (
@@ -104,7 +104,7 @@ def prepare(
             )
         targets.append(Target(relation, have.types, keys))
     for target in targets:
-        _show(fence, target, targets[0], report, shown[target.relation.name])
+        _show(fence, target, targets[0], report, shown.get(target.relation.name))
     return tuple(targets)
 
 
@@ -247,15 +247,17 @@ def _check_lossless(server: Server, place: str, relation: str, name: str, presen
         )
 
 
-def _view(server: Server, name: str) -> Standing | None:
-    found = catalog.standing(server, name)
-    # guard: ClickHouse: a name of somebody else
-    if found and (not found.comment.startswith(MARK) or found.comment.startswith(OF_HISTORY)):
-        raise LoadError(
-            f"{name} must be the view of a table's rows, but there is something of that name that no load has created "
-            f"({found.engine}): give the DynamoDB table another name in its contract, or rename what is there"
-        )
-    return found
+def _views(server: Server, report: Report) -> dict[str, Standing]:
+    """The views that are there, by relation. Raises LoadError for a name that is somebody else's."""
+    there = catalog.standings(server, [relation.name for relation in report.relations])
+    for name, found in there.items():
+        # guard: ClickHouse: a name of somebody else
+        if not found.comment.startswith(MARK) or found.comment.startswith(OF_HISTORY):
+            raise LoadError(
+                f"{name} must be the view of a table's rows, but there is something of that name that no load has created "
+                f"({found.engine}): give the DynamoDB table another name in its contract, or rename what is there"
+            )
+    return there
 
 
 def _show(fence: Fence, target: Target, root: Target, report: Report, found: Standing | None) -> None:

@@ -101,6 +101,8 @@ def prepare(
     `relations` are all that the table has ever had, `exports` those that its history has. Raises LoadError for versions that
     somebody dropped, and for a table that is somebody else's.
     """
+    if exports is None and how.history is None:
+        return Versions((), {})
     there = catalog.tables(server, relations, VERSIONS)
     if how.history is None:
         return Versions((), there)

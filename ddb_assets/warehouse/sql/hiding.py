@@ -63,16 +63,19 @@ def hide(engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report)
                 if names:
                     nulls = ", ".join(f"{quoted(name)} = NULL" for name in names)
                     engine.execute(Statement(f"UPDATE {target.table} SET {nulls}"))  # noqa: S608 -- quoted
-            remarks.append(
-                f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export "
-                "fills them"
-            )
+            remarks.append(remark(hidden))
         # guard: hidden in versions too
         _hide_versions(engine, tables, hidden)
         engine.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
         insert = f"INSERT INTO {place} (path, how) VALUES (?, ?)"  # noqa: S608 -- quoted
         engine.execute(Statement(insert, (hidden.path, hidden.how)))
     return tuple(remarks)
+
+
+def remark(hidden: Hidden) -> str:
+    """The remark of a load that hides the old values of this path."""
+    in_rows = "in older rows, it and _ddb_extra are NULL; a new full export fills them"
+    return f"{hidden.path} is hidden now ({hidden.how}): {in_rows}"
 
 
 def _hide_versions(engine: SqlEngine, tables: Tables, hidden: Hidden) -> None:
