@@ -10,9 +10,23 @@ from typing import Any
 from moto import backends as moto_backends
 from moto.core import responses
 from moto.core.constants import MISSING
-from moto.core.serialize import AttributePickerContext, ResponseSerializer, XFormedAttributePicker
+from moto.core.serialize import (
+    AttributePickerContext,
+    ClassPrefixAlias,
+    ExplicitAlias,
+    ModelAlias,
+    NoAlias,
+    ResponseSerializer,
+    ShapeNameAlias,
+    ShapePrefixAlias,
+    XFormedAttributePicker,
+)
 from moto.core.utils import get_value
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+ALIAS_PROVIDERS = [ExplicitAlias, ShapeNameAlias, NoAlias, ShapePrefixAlias, ClassPrefixAlias, ModelAlias]
+"""Those of which it is known that they look at the shape and at the object's class only."""
+HOSTS = 1024  # a host has the names of a service and a Region, which requests may invent
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -20,11 +34,13 @@ class Dispatcher(DomainDispatcherApplication):
 
     def __init__(self) -> None:
         super().__init__(create_backend_app)
-        self.get_backend_for_host = functools.cache(super().get_backend_for_host)  # type: ignore[method-assign]
+        found = functools.lru_cache(HOSTS)(super().get_backend_for_host)
+        self.get_backend_for_host = found  # type: ignore[method-assign]
 
 
 _changing = threading.Lock()
-_users = ExitStack(), [0]  # what puts moto back, and how many servers of this process want it as it is now
+_put_back = ExitStack()
+_blocks = 0  # how many blocks of this process are open
 
 
 @contextmanager
@@ -33,19 +49,23 @@ def remembered() -> Iterator[None]:
 
     Otherwise it lists its own folder and the methods of a class for every request, and looks for each member of each shape
     under five names or more. Blocks may overlap: moto is as it was when the last one has ended.
+
+    Raises AttributeError, and changes nothing, if this version of moto lacks one of the functions.
     """
-    put_back, count = _users
+    global _blocks
     with _changing:
-        count[0] += 1
-        if count[0] == 1:
-            _change(put_back)
+        if not _blocks:
+            with ExitStack() as stack:
+                _change(stack)
+                _put_back.push(stack.pop_all())
+        _blocks += 1
     try:
         yield
     finally:
         with _changing:
-            count[0] -= 1
-            if not count[0]:
-                put_back.close()
+            _blocks -= 1
+            if not _blocks:
+                _put_back.close()
 
 
 def _change(put_back: ExitStack) -> None:
@@ -74,7 +94,11 @@ def _remembering(looked_up: Any) -> Any:
 
     def member(serializer: Any, value: Any, key: str, shape: Any) -> Any:
         picker = serializer._value_picker
-        if type(picker) is not XFormedAttributePicker or picker.response_transformers:
+        if (
+            type(picker) is not XFormedAttributePicker
+            or picker.response_transformers
+            or picker.alias_providers != ALIAS_PROVIDERS
+        ):
             return looked_up(serializer, value, key, shape)
         kind = type(value)
         if kind is dict and key in value:  # which is the first name
