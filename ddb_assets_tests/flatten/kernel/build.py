@@ -13,7 +13,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[3] / "ddb_assets/flatten/kernel"
 COMPILER = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-SANITIZERS = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+SANITIZERS = ("-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler (c++, g++ or clang++)")
 

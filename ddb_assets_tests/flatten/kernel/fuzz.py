@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,13 @@ def modules(folder: Path) -> tuple[Path, Path]:
     made = []
     for name, flags in (("sanitized", ()), ("portable", ("-DDDB_ASSETS_PORTABLE",))):
         (folder / name).mkdir()
-        made.append(built(folder / name, *SANITIZERS, *flags))
+        made.append(built(folder / name, "-O1", *SANITIZERS, *flags))
     return made[0], made[1]
+
+
+@cache
+def _packed_corpus(seed: int) -> bytes:
+    return pickle.dumps(list(corpus(random.Random(seed))))
 
 
 def run(folder: Path, built_modules: tuple[Path, Path], *, seconds: float, seed: int = 1) -> dict[str, int]:
@@ -114,7 +120,7 @@ def run(folder: Path, built_modules: tuple[Path, Path], *, seconds: float, seed:
     Raises CalledProcessError, with the sanitizer's report, for a fault.
     """
     seeds = folder / "corpus.pickle"
-    seeds.write_bytes(pickle.dumps(list(corpus(random.Random(seed)))))
+    seeds.write_bytes(_packed_corpus(seed))
     process = Path(__file__).with_name("fuzz_process.py")
     done = subprocess.run(
         [sys.executable, str(process), *map(str, built_modules), str(seeds), str(seconds), str(seed)],
