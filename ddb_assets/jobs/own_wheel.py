@@ -54,11 +54,11 @@ def zipped(files: Iterable[tuple[str, bytes]], *, compressed: bool = True) -> by
     """A zip of these files, by name. Equal files give equal bytes, with the same zlib."""
     data = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-    with zipfile.ZipFile(data, "w", method, compresslevel=FAST) as archive:
+    with zipfile.ZipFile(data, "w", method) as archive:
         for name, content in sorted(files):
             entry = zipfile.ZipInfo(name, _WHEN)
             entry.compress_type, entry.external_attr = method, 0o644 << 16
-            archive.writestr(entry, content)
+            archive.writestr(entry, content, compresslevel=FAST)  # an entry does not take over the archive's level
     return data.getvalue()
 
 

@@ -3,8 +3,11 @@
 `engines/test_engines.py` runs jobs with whole bundles.
 """
 
+import io
 import os
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from ddb_assets.flatten import fast_path
 from ddb_assets.jobs.bundle import PACKAGE
 from ddb_assets.jobs.kernel_check import unfit
-from ddb_assets.jobs.own_wheel import KERNEL, BundleError, own_wheel
+from ddb_assets.jobs.own_wheel import FAST, KERNEL, BundleError, own_wheel, zipped
 from ddb_assets.jobs.requirements import pinned
 
 
@@ -32,6 +35,17 @@ def test_the_wheel_of_the_same_files_has_the_same_bytes(tmp_path: Path, kernel: 
     assert own_wheel(copy, "1.2", ["b==2", "a==1"]) == own_wheel(PACKAGE, "1.2", ["a==1", "b==2"])
     (copy / "errors.py").write_text("changed")
     assert own_wheel(copy, "1.2", ["a==1", "b==2"])[1] != own_wheel(PACKAGE, "1.2", ["a==1", "b==2"])[1]
+
+
+def test_files_are_compressed_fast_or_not_at_all(kernel: bytes) -> None:
+    sizes = []
+    for compressed in (True, False):
+        with zipfile.ZipFile(io.BytesIO(zipped([("kernel", kernel)], compressed=compressed))) as archive:
+            sizes.append(archive.getinfo("kernel").compress_size)
+            assert archive.read("kernel") == kernel
+    fast, thorough = (zlib.compressobj(level, wbits=-zlib.MAX_WBITS) for level in (FAST, -1))
+    assert sizes == [len(fast.compress(kernel) + fast.flush()), len(kernel)]
+    assert sizes[0] > len(thorough.compress(kernel) + thorough.flush())
 
 
 def test_a_kernel_that_the_engines_cannot_load_is_refused(tmp_path: Path, kernel: bytes) -> None:
