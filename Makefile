@@ -38,7 +38,7 @@ dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon with new, empty st
 	@echo "there: Jobs, ddb_assets_initial_load, Materialize all; Ctrl-C here stops everything"
 	$(BIN)/ddb-assets sandbox --items $(ITEMS) $(if $(STREAM),--stream) -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
-test: $(VENV)/installed-test
+test: $(VENV)/spark.jsa
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/installed-test  ## tests that are pure or small: no server, no browser, nothing slow
@@ -116,6 +116,10 @@ $(VENV)/installed-demo: setup.cfg pyproject.toml requirements/demo.txt $(KERNEL)
 $(VENV)/installed-test: $(VENV)/installed-demo requirements/test.txt
 	$(LOCKED) requirements/test.txt
 	touch $@
+
+# The classes that Spark loads, with which its JVMs start in two thirds of the time. Without Java there are neither.
+$(VENV)/spark.jsa: $(VENV)/installed-test
+	$(BIN)/python -m ddb_assets_tests.support.quick_java $@
 
 $(VENV)/installed-bench-all: $(VENV)/installed-test
 	$(INSTALL) --editable '.[bench-all]'

@@ -17,7 +17,7 @@ from ddb_assets.spark_home import NoSparkError, spark_submit
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-KEPT = ("PATH", "HOME", "JAVA_HOME", "SPARK_HOME", "TMPDIR", "LANG", "LC_ALL")
+KEPT = ("PATH", "HOME", "JAVA_HOME", "JAVA_TOOL_OPTIONS", "SPARK_HOME", "TMPDIR", "LANG", "LC_ALL")
 """What a job sees of the environment of the sandbox. A job on AWS sees nothing of Dagster's either."""
 _BASE_PYTHON = str(Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"))
 

@@ -22,7 +22,7 @@ from ddb_assets.engines.glue import GlueJobs
 from ddb_assets.engines.messages import S3Messages
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.engines.world import ITEMS, World, message, opened
-from ddb_assets_tests.support.spark_cluster import needs_java
+from ddb_assets_tests.support.quick_java import quick_java
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,9 @@ sys.exit(code)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def java() -> None:
-    needs_java()
+def java() -> Iterator[None]:
+    with quick_java():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from ddb_assets.sandbox import demo
 from ddb_assets_tests.infrastructure.actions import Asked
 from ddb_assets_tests.infrastructure.flows import FLOWS, SECRET, world
 from ddb_assets_tests.infrastructure.matcher import allows, rights
-from ddb_assets_tests.support.spark_cluster import needs_java
+from ddb_assets_tests.support.quick_java import quick_java
 
 pytestmark = [pytest.mark.slow, pytest.mark.server]
 
@@ -58,8 +58,7 @@ class Proof:
 
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
-    needs_java()
-    with world(tmp_path_factory.mktemp("world")) as one:
+    with quick_java(), world(tmp_path_factory.mktemp("world")) as one:
         declared = declared_project(one.project)
         for flow in FLOWS:
             flow(one)

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.sandbox.account import Account
-from ddb_assets_tests.support.spark_cluster import needs_java
+from ddb_assets_tests.support.quick_java import quick_java
 
 pytestmark = pytest.mark.slow
 
@@ -85,8 +85,9 @@ class Jobs:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def java() -> None:
-    needs_java()
+def java() -> Iterator[None]:
+    with quick_java():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ddb_assets_tests.support.quick_java import quick_java
 from ddb_assets_tests.support.spark_cluster import cluster
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Java's processes of the tests live for seconds: compiling thoroughly costs more than it brings."""
 TRIES_AGAIN = {
     "spark.speculation": "true",
     "spark.speculation.interval": "100ms",
@@ -33,7 +32,5 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3: "S3Client") -> Iterator[
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     conf = {f"spark.executorEnv.{name}": value for name, value in aws.items()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAVA_TOOL_OPTIONS", SHORT_LIVED)
-        with cluster(tmp_path_factory.mktemp("cluster"), conf=TRIES_AGAIN | conf) as context:
-            yield context
+    with quick_java(), cluster(tmp_path_factory.mktemp("cluster"), conf=TRIES_AGAIN | conf) as context:
+        yield context

@@ -3,7 +3,6 @@
 Spark needs Java. Where there is none, tests are skipped and say so.
 """
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from ddb_assets_tests.support.quick_java import needs_java
+
 ROOT = Path(__file__).parents[2]
-WITHOUT_JAVA = "needs Java 17 (apt install openjdk-17-jre-headless)"
 SECONDS = 180
 HOSTS = ("127.0.0.1", "localhost")
 """The workers' hosts, in turn. Spark takes them for two machines, and tries a slow task again on another machine only."""
@@ -30,12 +30,6 @@ ON_THIS_MACHINE = {
     "spark.executor.cores": "1",
     "spark.executorEnv.PYTHONPATH": str(ROOT),
 }
-
-
-def needs_java() -> None:
-    """Skips the test where there is no Java."""
-    if shutil.which("java") is None:
-        pytest.skip(WITHOUT_JAVA)
 
 
 @contextmanager
