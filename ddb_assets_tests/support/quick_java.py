@@ -45,7 +45,8 @@ def quick_java(archive: Path = ARCHIVE) -> Iterator[None]:
 
 def _options(archive: Path) -> str:
     with_archive = f"{SHORT_LIVED} -XX:SharedArchiveFile={archive} {SILENT}"
-    asked = subprocess.run(["java", *with_archive.split(), "-version"], capture_output=True, check=False)
+    silent = "-XX:ErrorFile=/dev/null -XX:-CreateCoredumpOnCrash"  # a damaged archive can break Java
+    asked = subprocess.run(["java", *f"{with_archive} {silent}".split(), "-version"], capture_output=True, check=False)
     return SHORT_LIVED if asked.returncode or not archive.exists() else with_archive
 
 
