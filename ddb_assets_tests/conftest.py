@@ -31,6 +31,7 @@ from ddb_assets_tests.support.clickhouse import in_database
 from ddb_assets_tests.support.clients import remember_handlers
 from ddb_assets_tests.support.descriptions import describe_once
 from ddb_assets_tests.support.engines import to_redshift, wipe
+from ddb_assets_tests.support.memory import in_memory
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.ports import free_port
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -197,7 +198,7 @@ def redshift() -> Iterator[RedshiftServer]:
 def clickhouse_server() -> Iterator[ClickHouseServer]:
     """ClickHouse's engine in a process of its own."""
     own = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-    with ClickHouseServer(environment=own) as server:
+    with ClickHouseServer(environment=own, place=in_memory(), threads=1) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""The process of `server.py`: folder and port as arguments; prints its port, and ends with its input."""
+"""The process of `server.py`: folder, port and threads as arguments; prints its port, and ends with its input."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ from ddb_assets.sandbox.http_server import served
 
 def main() -> None:
     """Serves until the input ends."""
-    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    folder, (port, threads) = Path(sys.argv[1]), map(int, sys.argv[2:])
     with socket.create_server((HOST, port)) as listening:
-        front = Front(folder, DATABASE, {USER: PASSWORD})
+        front = Front(folder, DATABASE, {USER: PASSWORD}, threads)
         with served(front, listening):
             sys.stdout.write(f"{listening.getsockname()[1]}\n")
             sys.stdout.flush()

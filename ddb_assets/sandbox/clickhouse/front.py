@@ -44,15 +44,17 @@ class _RefusedError(Exception):
 
 
 class Front:
-    """A WSGI application. `database` is created; `users` have the passwords."""
+    """A WSGI application. `database` is created; `users` have the passwords; `threads` work on a statement, 0: one per core."""
 
-    def __init__(self, folder: Path, database: str, users: dict[str, str]) -> None:
+    def __init__(self, folder: Path, database: str, users: dict[str, str], threads: int = 0) -> None:
         from chdb.session import Session  # half a second, and 500 MB on disk
 
         opened: Any = Session
         self._session, self._users = opened(str(folder / "data")), users
         self._folder, self._lock = folder, threading.Lock()
         self._session.query(f"CREATE DATABASE IF NOT EXISTS `{database}` ENGINE = Atomic")
+        if threads:
+            self._session.query(f"SET max_threads = {threads}, max_insert_threads = {threads}")
         self._current = ""
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
