@@ -28,7 +28,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.support.clickhouse import in_database
-from ddb_assets_tests.support.clients import remember_handlers
+from ddb_assets_tests.support.clients import remember_classes, remember_handlers
 from ddb_assets_tests.support.descriptions import describe_once
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.memory import in_memory
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 remember_handlers()
+remember_classes()
 describe_once()
 
 SERVERS = frozenset(

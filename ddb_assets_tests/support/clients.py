@@ -5,7 +5,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore import hooks
+from botocore import client as clients
+from botocore import endpoint_provider, hooks
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -39,6 +40,29 @@ def remember_handlers() -> None:
 
     botocore_hooks.accepts_kwargs = accepts_kwargs
     botocore_hooks._PrefixTrie._recursive_copy = lambda _, whole: {name: _copied(node) for name, node in whole.items()}
+
+
+def remember_classes() -> None:
+    """Lets clients of one service share the functions of its operations, and the rules by which it finds its endpoint."""
+    creator: Any = clients.ClientCreator
+    create, made = creator._create_methods, dict[tuple[str, ...], dict[str, Any]]()
+
+    def create_methods(self: Any, service_model: Any) -> dict[str, Any]:
+        key = (service_model.service_name, service_model.api_version, *service_model.operation_names)
+        if key not in made:
+            made[key] = create(self, service_model)
+        return dict(made[key])  # handlers of events add to it
+
+    creator._create_methods = create_methods
+    provider: Any = endpoint_provider
+    read, known = provider.RuleSet, dict[int, tuple[Any, Any]]()
+
+    def rule_set(*, rules: list[Any], **others: Any) -> Any:
+        if id(rules) not in known:  # it is the loader's own list, one for each service
+            known[id(rules)] = rules, read(rules=rules, **others)
+        return known[id(rules)][1]
+
+    provider.RuleSet = rule_set
 
 
 def _copied(node: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Where servers of tests keep their files: in memory if there is room, because a file system on disk takes longer than they do."""
+"""Where servers of tests keep their files: in memory if there is room. A file system on disk takes longer than they do."""
 
 import shutil
 from pathlib import Path
 
-_SHARED = Path("/dev/shm")  # noqa: S108 -- each server makes a folder of its own there
+_SHARED = Path("/dev/shm")
 _ROOM = 4 << 30
 """Many times what the servers of all workers need. Containers often have 64 MB there."""
 

@@ -54,7 +54,14 @@ class ClickHouseServer:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddb_assets-clickhouse-", dir=self._place))
             log = stack.enter_context(Path(folder, "log").open("w+b"))
             process = subprocess.Popen(  # noqa: S603 -- our own module
-                [sys.executable, "-m", "ddb_assets.sandbox.clickhouse", folder, str(self.port), str(self._threads or 0)],
+                [
+                    sys.executable,
+                    "-m",
+                    "ddb_assets.sandbox.clickhouse",
+                    folder,
+                    str(self.port),
+                    str(self._threads or 0),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
