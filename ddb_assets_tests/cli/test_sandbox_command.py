@@ -4,7 +4,6 @@ What it refuses is called in this process.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,6 +33,17 @@ def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., click.testing.Result]]:
+    """Calls the command in this process. Its handlers of signals and its environment end with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for name in REAL_ACCOUNT:
+        monkeypatch.setenv(name, "of this test")  # so that it comes back
+    yield lambda *arguments: click.testing.CliRunner().invoke(main, ["sandbox", *arguments])
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(number: signal.Signals) -> None:
@@ -56,8 +66,13 @@ def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(numbe
 
 
 @pytest.mark.slow
-def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Path) -> None:
-    """Once without a warehouse, and once with each that can run beside the sandbox."""
+def test_a_command_runs_in_its_environment_and_gives_the_exit_code(
+    call: Callable[..., click.testing.Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Once as a process and without a warehouse, and once with each that can run beside the sandbox."""
     script = (
         "import boto3, os, sys\n"
         "from datetime import UTC, datetime, timedelta\n"
@@ -75,21 +90,20 @@ def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Pat
         "        print(os.environ['DDB_ASSETS_WAREHOUSE'].partition(':')[0], warehouse.query('SELECT 1'))\n"
         "sys.exit(40 + len(found))\n"
     )
-    lake = ["--items", "30", "--lake", str(tmp_path / "lake")]
     theirs = {"DDB_ASSETS_REDSHIFT_PASSWORD": "production", "DDB_ASSETS_CLICKHOUSE_PASSWORD": "production"}
-    own = {**os.environ, **theirs, "AWS_PROFILE": "production", "DDB_ASSETS_WAREHOUSE": "redshift://production"}
-    runs = [
-        subprocess.run(
-            [*SANDBOX, *lake, *warehouse, "--", sys.executable, "-c", script],
-            env=own,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for warehouse in ([], ["--redshift"], ["--clickhouse"], ["--postgres"])
-    ]
-    assert [run.returncode for run in runs] == [40, 41, 42, 43], [run.stderr for run in runs]
-    assert [run.stdout for run in runs] == ["", "redshift [(1,)]\n", "clickhouse [(1,)]\n", "postgresql [(1,)]\n"]
+    own = {**theirs, "AWS_PROFILE": "production", "DDB_ASSETS_WAREHOUSE": "redshift://production"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    lake, command = ["--items", "30", "--lake", str(tmp_path / "lake")], ["--", sys.executable, "-c", script]
+    process = subprocess.run([*SANDBOX, *lake, *command], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (40, ""), process.stderr
+    for code, warehouse in enumerate(("redshift", "clickhouse", "postgres"), 41):
+        for name, value in own.items():
+            monkeypatch.setenv(name, value)
+        done = call(*lake, f"--{warehouse}", *command)
+        said = capfd.readouterr()
+        assert (done.exit_code, said.out.partition(" ")[2]) == (code, "[(1,)]\n"), said.err
+        assert said.out.startswith(warehouse)
     assert sorted(path.name for path in (tmp_path / "lake" / "runs").iterdir()) == ["0", "1", "2", "3"]
 
 
@@ -120,17 +134,6 @@ def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(STOP_SECONDS) == 7
     assert (tmp_path / "lake").is_dir()
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., click.testing.Result]]:
-    """Calls the command in this process. Its handlers of signals and its environment end with the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for name in REAL_ACCOUNT:
-        monkeypatch.setenv(name, "of this test")  # so that it comes back
-    yield lambda *arguments: click.testing.CliRunner().invoke(main, ["sandbox", *arguments])
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
