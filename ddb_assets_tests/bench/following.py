@@ -30,7 +30,7 @@ from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets_tests.bench import orders
 from ddb_assets_tests.bench.targets import Verdict
 
-STREAM = "orders-cdc"
+STREAM = "orders-cdc-{}"
 SHARDS = 100
 """So many that no shard is asked for more than the 2 MB a second that Kinesis gives."""
 BATCH = 200  # records of a PutRecords, which takes 5 MiB
@@ -74,16 +74,19 @@ def records(count: int, *, small: bool) -> Iterator[bytes]:
         )
 
 
-def fill(aws: AWS, count: int, *, small: bool) -> int:
-    """Creates table and stream, and puts the records. Returns their mean size in bytes."""
+def make_table(aws: AWS) -> None:
     aws.dynamodb().create_table(
         TableName="Orders",
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "orderId", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "orderId", "AttributeType": "S"}],
     )
+
+
+def fill(aws: AWS, stream: str, count: int, *, small: bool) -> int:
+    """Creates the stream, and puts the records. Returns their mean size in bytes."""
     kinesis = aws.kinesis()
-    kinesis.create_stream(StreamName=STREAM, ShardCount=SHARDS)
+    kinesis.create_stream(StreamName=stream, ShardCount=SHARDS)
     time.sleep(1)
     batch: list[dict[str, Any]] = []
     size = 0
@@ -91,37 +94,35 @@ def fill(aws: AWS, count: int, *, small: bool) -> int:
         size += len(data)
         batch.append({"Data": data, "PartitionKey": str(number % max(1, count // 2))})
         if len(batch) == BATCH or number == count:
-            kinesis.put_records(StreamName=STREAM, Records=batch)
+            kinesis.put_records(StreamName=stream, Records=batch)
             batch = []
     return size // count
 
 
-def followed(aws: AWS, folder: Path) -> tuple[int, float, float]:
+def followed(aws: AWS, stream: str, folder: Path) -> tuple[int, float, float]:
     """Brings all records into a new warehouse: how many, and the seconds of wall time and of CPU of this process."""
-    table = Table(table="Orders", stream=STREAM, nested=orders.TABLE.nested)
+    table = Table(table="Orders", stream=stream, nested=orders.TABLE.nested)
     opened = partial(open_warehouse, f"duckdb:///{folder / 'w.duckdb'}")
     wall, cpu, found = time.perf_counter(), time.process_time(), 0
     caught_up = False
     while not caught_up:
-        done = follow(aws, opened, STREAM, [table], Places.below(str(folder)))
+        done = follow(aws, opened, stream, [table], Places.below(str(folder)))
         done.refuse()
         found, caught_up = found + done.records, done.last.caught_up
     return found, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def compare(count: int, rounds: int, console: Console, *, small: bool) -> Verdict:
-    """Follows the stream into new warehouses, and compares the median with the target."""
-    with sandbox() as variables:
-        os.environ.update(variables)
-        aws = AWS()
-        size = fill(aws, count, small=small)
-        runs = []
-        for _ in range(rounds):
-            with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder:
-                found, wall, cpu = followed(aws, Path(folder))
-            if found != count:
-                raise click.ClickException(f"{count:,} records were put, {found:,} came")
-            runs.append((wall, cpu))
+def compare(aws: AWS, count: int, rounds: int, console: Console, *, small: bool) -> Verdict:
+    """Follows a stream into new warehouses, and compares the median with the target."""
+    stream = STREAM.format("small" if small else "large")
+    size = fill(aws, stream, count, small=small)
+    runs = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder:
+            found, wall, cpu = followed(aws, stream, Path(folder))
+        if found != count:
+            raise click.ClickException(f"{count:,} records were put, {found:,} came")
+        runs.append((wall, cpu))
     wall, cpu = (statistics.median(times) for times in zip(*runs, strict=True))
     verdict = Verdict("records a second", "follow", WANTED, count / wall)
     console.print(
@@ -136,8 +137,13 @@ def compare(count: int, rounds: int, console: Console, *, small: bool) -> Verdic
 @click.option("--rounds", default=3, show_default=True, help="How often they are followed; medians are shown.")
 def main(count: int, rounds: int) -> None:
     """Follow a stream from its beginning, on this machine, now."""
-    for small in (True, False):
-        compare(count, rounds, Console(highlight=False, width=None if os.isatty(1) else 140), small=small)
+    console = Console(highlight=False, width=None if os.isatty(1) else 140)
+    with sandbox() as variables:
+        os.environ.update(variables)
+        aws = AWS()
+        make_table(aws)
+        for small in (True, False):
+            compare(aws, count, rounds, console, small=small)
 
 
 if __name__ == "__main__":
