@@ -99,7 +99,7 @@ def test_killed_at_any_moment_it_goes_on_and_loses_nothing(
     expected = rows_file(path)
     chance = random.Random(7)
     resumed = 0
-    for round_ in range(4):
+    for round_ in range(2):
         proxy.schedule = Schedule(
             seed=round_, rate=0.9, faults=frozenset({Fault.SLOW, Fault.UNPROCESSED_SOME}), delay=0.2
         )
