@@ -94,18 +94,16 @@ def alone(
 
 def agrees(contestant: Contestant, out: Path, found: dict[bool, dict[str, list[str]]]) -> None:
     """Compares the content with that of the first contestant, which has both: sums alone, and sums with hashes."""
-    for sums_only in (True, False):
-        if contestant.sums_only and not sums_only:
-            continue
-        content = _content(out, sums_only=sums_only)
+    for sums_only, content in zip((True, False), _contents(out, sums_only=contestant.sums_only), strict=False):
         if found.setdefault(sums_only, content) != content:
             raise ContestantError(f"{contestant.name} wrote {content}, {FIRST} wrote {found[sums_only]}")
 
 
-def _content(out: Path, *, sums_only: bool) -> dict[str, list[str]]:
+def _contents(out: Path, *, sums_only: bool) -> list[dict[str, list[str]]]:
+    """The sums, and then those with hashes unless there are only sums."""
     command = [sys.executable, "-m", "ddb_assets_tests.bench.agreement", str(out)]
     done = subprocess.run([*command, *(["--sums"] if sums_only else [])], capture_output=True, check=False)
     if done.returncode:
         raise ContestantError(f"the output cannot be read: {done.stderr.decode(errors='replace')[-2000:]}")
-    content: dict[str, list[str]] = orjson.loads(done.stdout)
-    return content
+    contents: list[dict[str, list[str]]] = orjson.loads(done.stdout)
+    return contents

@@ -146,6 +146,6 @@ def test_the_figures_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 def test_the_writers_and_an_import_are_compared() -> None:
-    judged = compare(300, 1, 4_000, Console(quiet=True))
+    judged = compare(100, 1, 1_000, Console(quiet=True))
     assert [(verdict.who, verdict.at_most) for verdict in judged] == [(OURS, False), (OURS, False), ("import", True)]
     assert all(verdict.reached > 0 for verdict in judged)
