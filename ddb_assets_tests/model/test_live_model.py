@@ -124,12 +124,12 @@ def test_the_live_view_of_clickhouse_is_right_whatever_the_stream_did(
 def test_a_crash_at_any_step_of_following_is_made_good(
     over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path
 ) -> None:
-    """At each call, file, statement and commit; outside of a soak at every 13th of them."""
+    """At each call, file, statement and commit; outside of a soak at every 11th of them."""
     warehouse, faults = over_duckdb
     groups = [Group(number, table, (), StreamFaults(), 0) for number, table in enumerate(NAMES)]
     world = LiveWorld(tmp_path / "world", warehouse, faults, groups, soft_delete=False)
     crashes = 0
-    for step in itertools.count(1, 1 if SOAK else 13):
+    for step in itertools.count(1, 1 if SOAK else 11):
         for group in groups:
             key, item = f"{group.number}-{'abc'[step % 3]}", {"note": str(step), "lines": ["x"] * (step % 4 or 1)}
             world.write(Write(world.now, group.number, key, item if step % 5 else None))

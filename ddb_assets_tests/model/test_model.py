@@ -90,7 +90,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
         player.play(step)
     steps = world.steps
-    assert steps > 50
+    assert steps > 40
     for last in range(1 if SOAK or soft_delete else 4, steps + 1, 1 if SOAK else 6):
         crashed = (
             Step(*SECOND, again=True, force=True, crash=last),
@@ -112,7 +112,7 @@ def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, s
     faults = [
         ServerFault(kind, number)
         for kind in ("lost", "conflict", "refused")
-        for number in range(13 if soft_delete else 1, 50, 24)
+        for number in range(10 if soft_delete else 1, 40, 18)
     ]
     faults += [ServerFault("lost before commit"), ServerFault("lost after commit"), ServerFault("copy")]
     for fault in faults:

@@ -38,17 +38,17 @@ def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
     source.put(1, "a", "x", "l")
     load(over_redshift, source.full(10))
     source.put(11, "b", "y", "m")
-    with at_most(58, over_redshift):
+    with at_most(43, over_redshift):
         load(over_redshift, source.window(10, 20))
-    with at_most(14, over_redshift):
+    with at_most(9, over_redshift):
         assert not load(over_redshift, source.window(10, 20)).applied
-    with at_most(54, over_redshift):
+    with at_most(41, over_redshift):
         load(over_redshift, source.full(20))
     with at_most(8, over_redshift):
         inspect(over_redshift, "public", source.full(20))
     options = WarehouseOptions(views="people")
     load(over_redshift, source.window(20, 30), tables=options)
-    with at_most(63, over_redshift):  # three more for the schema, two for each view
+    with at_most(48, over_redshift):  # three more for the schema, two for each view
         load(over_redshift, source.window(30, 40), tables=options)
 
 
@@ -61,9 +61,9 @@ def test_a_load_into_a_tail_that_is_there_takes_so_many_statements(
     ends = [Position({"shard": str(number)}, {"shard": BASE_MICROS + 50}) for number in range(1, 4)]
     first, second = (source.landing([("a", time, Item("y", ("m",)))], (at(10), at(20)), "landing") for time in (11, 12))
     opened.load_tail(first, Moved("stream", BEGINNING_OF_STREAM, ends[0]))
-    with at_most(69, over_redshift):
+    with at_most(54, over_redshift):
         opened.load_tail(second, Moved("stream", ends[0], ends[1]))
-    with at_most(16, over_redshift):
+    with at_most(14, over_redshift):
         opened.move_stream("orders", Moved("stream", ends[1], ends[2]))
-    with at_most(81, over_redshift):
+    with at_most(66, over_redshift):
         opened.load(source.window(10, 40))

@@ -103,7 +103,10 @@ def items(folder: Path, time: int, columns: list[Column], *rows: dict[str, objec
 
 
 def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
-    """An initial load, windows with deletes, repeated and late windows, a new initial load. Tombstones are pruned."""
+    """An initial load, windows with deletes, repeated and late windows, a new initial load. Tombstones are pruned.
+
+    A window that ends within another one is refused.
+    """
     source = Source(folder)
     for time in range(1, 60, 3):
         source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
@@ -119,6 +122,8 @@ def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
         load(warehouse, export)
     load(warehouse, source.window(35, 50), tombstone_retention=at(12) - at(0))
     load(warehouse, source.window(35, 50, digest="d2"))
+    with pytest.raises(LoadError):
+        load(warehouse, source.window(35, 40))
     masked = Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")})
     for how in ("sha256", "hmac"):  # the second time something is noted already
         hides = masked.model_copy(update={"how": how})

@@ -4,7 +4,7 @@
 HMAC's secret does not leave the machine, JSON is masked inside), so old values are NULL until their item is loaded again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Hidden, Report
@@ -27,15 +27,18 @@ def prepare_hiding(engine: SqlEngine, root: TableName, report: Report, there: Ma
         evolve(engine, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
 
 
-def hide(engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report) -> tuple[str, ...]:
+def hide(
+    engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report, there: Collection[str]
+) -> tuple[str, ...]:
     """Within the load's transaction: hides old values of newly hidden paths, and returns a remark for each.
 
-    They are hidden in the table and its tail at once, whichever of the two is loaded.
+    They are hidden in the table and its tail at once, whichever of the two is loaded. `there` has the name of the table of
+    hidden paths, if that exists.
 
     Raises LoadError when the export was flattened under a contract that does not hide what the tables hide.
     """
     place = hidden_paths(tables.root.table)
-    known = _known(engine, place)
+    known = _known(engine, place) if place.name in there else {}
     wanted = {hidden.path: hidden.how for hidden in report.hidden}
     # guard: hidden stays hidden
     if shown := sorted(known.keys() - wanted.keys()):
@@ -105,8 +108,6 @@ def _stay_cold(engine: SqlEngine, tables: Tables, report: Report) -> bool:
 
 
 def _known(engine: SqlEngine, place: TableName) -> dict[str, str]:
-    if not engine.catalog(place):
-        return {}
     rows = engine.fetch(Statement(f"SELECT path, how FROM {place}"))  # noqa: S608 -- quoted
     return {str(path): str(how) for path, how in rows}
 

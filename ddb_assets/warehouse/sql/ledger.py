@@ -102,11 +102,16 @@ def ledger(schema: str, relation: str) -> TableName:
     return TableName(schema, PREFIX + relation)
 
 
-def check_version(engine: SqlEngine, table: TableName, columns: Collection[str]) -> None:
-    """Raises NewerFormatError for a ledger that a newer ddb_assets has made or migrated; `columns` are those that it has."""
-    if VERSION in columns:
-        found = engine.fetch(Statement(f"SELECT MAX({quoted(VERSION)}) FROM {table} WHERE relation IS NULL"))
-        FORMAT.check(found[0][0], str(table))
+def check_version(engine: SqlEngine, table: TableName, columns: Collection[str]) -> bool:
+    """Raises NewerFormatError for a ledger that a newer ddb_assets has made or migrated; `columns` are those that it has.
+
+    Returns whether the ledger says its version.
+    """
+    if VERSION not in columns:
+        return False
+    found = engine.fetch(Statement(f"SELECT MAX({quoted(VERSION)}) FROM {table} WHERE relation IS NULL"))
+    FORMAT.check(found[0][0], str(table))
+    return found[0][0] is not None
 
 
 def loads(engine: SqlEngine, schema: str, relation: str) -> list[Load]:

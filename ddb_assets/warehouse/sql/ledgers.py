@@ -16,14 +16,14 @@ from ddb_assets.warehouse.sql.ddl import Design
 from ddb_assets.warehouse.sql.engine import NOTHING, SqlEngine, Standing, number
 from ddb_assets.warehouse.sql.ledger import COLUMNS, FORMAT, LEDGER, PREFIX, TYPES, VERSION, check_version, ledger
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
-from ddb_assets.warehouse.sql.tables import evolve
+from ddb_assets.warehouse.sql.tables import evolve, provide_schema
 from ddb_assets.warehouse.sql.views import reads, replace_view
 
 MOVED = "_ddb_loads_shared"  # the name of the shared ledger once its rows have been moved
 
 
 def provide(engine: SqlEngine, schema: str, relation: str) -> None:
-    """Creates the ledger of a table, or gives an older one what it lacks, and adds it to the view of all ledgers.
+    """Creates the ledger of a table and its schema, or gives an older one what it lacks, and adds it to the view of all.
 
     Raises NewerFormatError, before anything is changed, for a ledger that a newer ddb_assets has made.
     """
@@ -31,10 +31,12 @@ def provide(engine: SqlEngine, schema: str, relation: str) -> None:
     view = _bring_over(engine, schema)
     own = ledger(schema, relation)
     had = engine.layout(own)
+    if not had.types:
+        provide_schema(engine, schema)
     # guard: a newer ledger is left alone
-    check_version(engine, own, had.types)
+    has_version = check_version(engine, own, had.types)
     have = evolve(engine, own, COLUMNS, mark="sequence", seen=had)
-    if not number(engine, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
+    if not has_version and not number(engine, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
         engine.execute(Statement(f"INSERT INTO {own} (sequence, {quoted(VERSION)}) VALUES (0, ?)", (FORMAT.version,)))
     elif VERSION not in had.types:
         said = f"UPDATE {own} SET {quoted(VERSION)} = ? WHERE relation IS NULL AND {quoted(VERSION)} IS NULL"

@@ -47,7 +47,7 @@ from ddb_assets.warehouse.sql.preparing import is_applied, known_of, prepare
 from ddb_assets.warehouse.sql.settling import begin, settle
 from ddb_assets.warehouse.sql.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import TableName, hidden_paths
 from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, check_unread
 from ddb_assets.warehouse.sql.unread import mark_stale
 from ddb_assets.warehouse.sql.version_retention import forget_old
@@ -150,16 +150,17 @@ def _load(
         # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
         # guard: ledger asked again under the lock
-        known = known_of(engine, schema, report, how)  # again: another load may have committed while DDL ran
+        known = known_of(engine, schema, report, how, known)  # another load may have committed while DDL ran
         if is_applied(report, known, again=ready.again):
             return _unchanged(engine, schema, report, known)
         check_unread(tables, report, known)
         # guard: a tail that was made meanwhile
-        check_unchanged(engine, tables, {*known.columns, *(() if ready.streamed else [statements.streams(root).name])})
+        relations = {*known.columns, *(() if ready.streamed else [statements.streams(root).name])}
+        there = check_unchanged(engine, tables, relations, hidden_paths(root))
         covered = begin(engine, tables, tail, report, restart=how.restart) if ready.streamed else None
         if how.restart:
             start_over(engine, schema, report, tables)
-        remarks = hide(engine, tables, tail, report)
+        remarks = hide(engine, tables, tail, report, there)
         queries = stage(engine, tables, report)
         # guard: versions in the transaction of the load
         versions.keep(engine, kept, tables, report)

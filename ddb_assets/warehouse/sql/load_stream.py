@@ -15,7 +15,7 @@ longer. It does not enter.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,9 +36,9 @@ from ddb_assets.warehouse.sql.merge import merge
 from ddb_assets.warehouse.sql.ownership import check_owned
 from ddb_assets.warehouse.sql.read_history import read_history
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import TableName, hidden_paths
 from ddb_assets.warehouse.sql.streams import Streams
-from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare, provide_schema
+from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare
 
 
 def load_stream(
@@ -57,19 +57,24 @@ def load_stream(
 def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: LoadOptions) -> LoadResult:
     started = time.monotonic()
     root = TableName(schema, report.root.name)
-    tables = prepare_stream(engine, report, schema, how, lambda: _before(engine, root, report, moved, how) is None)
-    if tables is None:
+
+    def is_done(known: History) -> bool:
+        return _before(engine, root, report, moved, how, known) is None
+
+    ready = prepare_stream(engine, report, schema, how, is_done)
+    if ready is None:
         return _unchanged(engine, schema, report)
+    tables, known = ready
     with engine.transaction(tables.tombstones):
         ledgers.claim(engine, schema, root.name)
-        before = _before(engine, root, report, moved, how)  # again: another load may have committed while DDL ran
+        before = _before(engine, root, report, moved, how, known)  # another load may have committed while DDL ran
         if before is None:
             return _unchanged(engine, schema, report)
         known, said = before
-        check_unchanged(engine, tables, known.columns)
+        there = check_unchanged(engine, tables, known.columns, hidden_paths(root))
         if how.restart:
             start_over_stream(engine, schema, report, tables)
-        result = _apply(engine, tables, report, known, how)
+        result = _apply(engine, tables, report, known, there, how)
         result = replace(result, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         ledger.record_stream(
             engine, schema, report, result, known.columns, _forgotten(engine, tables, known, how, moved)
@@ -87,14 +92,15 @@ def prepare_stream(
     report: Report,
     schema: str,
     how: LoadOptions,
-    is_done: Callable[[], bool] | None = None,
-) -> Tables | None:
-    """Creates what is missing, as `preparing.py` does for an export. None if the records are applied already.
+    is_done: Callable[[History], bool] | None = None,
+) -> tuple[Tables, History] | None:
+    """Creates what is missing, as `preparing.py` does for an export, and says what the ledger knew.
+
+    None if the records are applied already.
 
     `is_done` asks for that, and refuses what cannot be loaded.
     """
     root = TableName(schema, report.root.name)
-    provide_schema(engine, schema)
     ledgers.provide(engine, schema, root.name)
     known = read_history(engine, schema, report)
     there = look(engine, schema, report, known)
@@ -104,8 +110,8 @@ def prepare_stream(
     cold.check_alone(root, there, streamed=True, soft_delete=False)
     streams.provide(engine, root, there)
     if is_done is None:
-        _asked(engine, root, report, how)
-    elif is_done():
+        _asked(engine, root, report, how, known)
+    elif is_done(known):
         return None
     found = views.free(engine, schema, report.relations, how.tables, tail=False)
     tables = prepare(
@@ -120,7 +126,7 @@ def prepare_stream(
     )
     prepare_hiding(engine, root, report, there)
     views.show(engine, found, tables, None, how.tables)
-    return tables
+    return tables, known
 
 
 def start_over_stream(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
@@ -131,16 +137,21 @@ def start_over_stream(engine: SqlEngine, schema: str, report: Report, tables: Ta
 
 
 def _before(
-    engine: SqlEngine, root: TableName, report: Report, moved: Moved, how: LoadOptions
+    engine: SqlEngine, root: TableName, report: Report, moved: Moved, how: LoadOptions, before: History
 ) -> tuple[History, Streams] | None:
     """What the ledger and the positions say before the records are applied; None if they are applied already."""
-    known, said = _asked(engine, root, report, how)
+    known, said = _asked(engine, root, report, how, before)
     return None if streams.is_done(said.position(moved.stream), moved) else (known, said)
 
 
-def _asked(engine: SqlEngine, root: TableName, report: Report, how: LoadOptions) -> tuple[History, Streams]:
-    """What the ledger and the positions say. Raises LoadError for records that do not fit the table."""
-    known = read_history(engine, str(root.schema), report)
+def _asked(
+    engine: SqlEngine, root: TableName, report: Report, how: LoadOptions, before: History
+) -> tuple[History, Streams]:
+    """What the ledger and the positions say; `before` is what the ledger said a moment ago.
+
+    Raises LoadError for records that do not fit the table.
+    """
+    known = read_history(engine, str(root.schema), report, before)
     if how.restart:
         known, said = known.started_over(), streams.NONE
     else:
@@ -156,9 +167,11 @@ def _unchanged(engine: SqlEngine, schema: str, report: Report) -> LoadResult:
     return replace(row.result, table_rows=rows)
 
 
-def _apply(engine: SqlEngine, tables: Tables, report: Report, known: History, how: LoadOptions) -> LoadResult:
-    """Within the transaction: merges the records into the tables."""
-    remarks = hide(engine, tables, None, report)
+def _apply(
+    engine: SqlEngine, tables: Tables, report: Report, known: History, there: Collection[str], how: LoadOptions
+) -> LoadResult:
+    """Within the transaction: merges the records into the tables. `there` is for `hide`."""
+    remarks = hide(engine, tables, None, report, there)
     queries = stage(engine, tables, report)
     if known.deletes_forgotten_before is not None:
         # guard: older than forgotten deletes

@@ -36,9 +36,9 @@ from ddb_assets.warehouse.sql.read_history import read_history
 from ddb_assets.warehouse.sql.settled import check_no_settled
 from ddb_assets.warehouse.sql.settling import covered_until, recorded, settled_before
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import TableName, hidden_paths
 from ddb_assets.warehouse.sql.streams import Streams
-from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare, provide_schema
+from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare
 
 
 def load_tail(
@@ -84,7 +84,6 @@ def _said(engine: SqlEngine, root: TableName) -> Streams:
 
 def _move(engine: SqlEngine, root: TableName, moved: Moved) -> None:
     schema = str(root.schema)
-    provide_schema(engine, schema)
     ledgers.provide(engine, schema, root.name)
     streams.provide(engine, root, engine.layouts(schema, [statements.streams(root).name]))
     _start_over_if_lost(engine, root)
@@ -118,7 +117,6 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     started = time.monotonic()
     chain = how.chain_of(report.name)
     root = TableName(schema, report.root.name)
-    provide_schema(engine, schema)
     ledgers.provide(engine, schema, root.name)
     known = read_history(engine, schema, report)
     there = look(engine, schema, report, known)
@@ -146,19 +144,27 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
         said = streams.read(engine, root)  # again: another load may have committed while DDL ran
         if streams.is_done(said.position(moved.stream), moved):
             return TailResult(applied=False)
-        result = _apply(engine, tables, beside, said, report, moved, chain)
+        result = _apply(engine, tables, beside, known, said, report, moved, chain)
         how.before_commit()
     return replace(result, seconds=time.monotonic() - started)
 
 
 def _apply(
-    engine: SqlEngine, tables: Tables, beside: Tables, said: Streams, report: Report, moved: Moved, chain: Chain
+    engine: SqlEngine,
+    tables: Tables,
+    beside: Tables,
+    known: History,
+    said: Streams,
+    report: Report,
+    moved: Moved,
+    chain: Chain,
 ) -> TailResult:
     """Within the transaction: merges the records into the tail, and moves the position."""
     root = tables.root.table
-    refuse_tail(report, read_history(engine, str(root.schema), report), said.identities, chain)
-    check_unchanged(engine, beside, [statements.tail(TableName(None, name)).name for name in said.relations])
-    remarks = hide(engine, tables, beside, report)
+    refuse_tail(report, read_history(engine, str(root.schema), report, known), said.identities, chain)
+    tails = [statements.tail(TableName(None, name)).name for name in said.relations]
+    there = check_unchanged(engine, beside, tails, hidden_paths(root))
+    remarks = hide(engine, tables, beside, report, there)
     queries = stage(engine, beside, report)
     covered = covered_until(recorded(engine, root))
     too_late = 0

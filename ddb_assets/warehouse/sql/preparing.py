@@ -50,14 +50,13 @@ def prepare(engine: SqlEngine, report: Report, schema: str, how: LoadOptions) ->
     if how.restart:
         check_restart(report, chain)
     check_report(report)
-    tables.provide_schema(engine, schema)
     ledgers.provide(engine, schema, report.root.name)
     with engine.reading():
         known = known_of(engine, schema, report, how)
         there = tables.look(engine, schema, report, known)
         lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
         # guard: an export that the history lacks
-        again = how.force or lacking or versions.lacks(engine, schema, report, how)
+        again = how.force or lacking or versions.lacks(engine, schema, report, there, how)
         if is_applied(report, known, again=again):
             return known
         check_owned(engine, schema, report, known, there)
@@ -92,9 +91,13 @@ def prepare(engine: SqlEngine, report: Report, schema: str, how: LoadOptions) ->
     return Ready(known, made, tail, kept, again, streamed, read_by_warehouse)
 
 
-def known_of(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> History:
-    """What the ledger knows. Raises LoadError for an export that cannot be merged with the tables."""
-    known = read_history(engine, schema, report)
+def known_of(
+    engine: SqlEngine, schema: str, report: Report, how: LoadOptions, before: History | None = None
+) -> History:
+    """What the ledger knows; `before`, if that is still so. Raises LoadError for an export that does not fit the tables."""
+    known = read_history(engine, schema, report, before)
+    if known is before:
+        return known
     if how.restart:
         known = known.started_over()
     refuse(report, known, how.chain_of(report.name))

@@ -2,7 +2,10 @@
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from typing import cast
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -14,74 +17,128 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.ledger import FORMAT, STREAM, VERSION, ledger, newest_of
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
+from ddb_assets.warehouse.times import end, start, stored_micros, timestamp_value
 
 _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
 
 
-def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
+@dataclass(frozen=True)
+class _Summary:
+    """The ledger as a whole: a query of one row, which says what else is worth a query.
+
+    Every load adds a row with the next number, and a ledger that is made again has another id. So two summaries are equal
+    only if no load has committed between them. `this`, `ends` and `around` are the numbers of loads of this export, of ends
+    inside its window, and of windows around its end.
+    """
+
+    sequence: int | None
+    table_arn: str | None
+    deletes_forgotten_before: datetime | None
+    missed_until: datetime | None
+    streamed: str | None
+    ledger_id: str | None
+    version: object
+    loads: int
+    newest: datetime | None
+    full: int
+    this: int
+    ends: int
+    around: int
+
+
+def _summary(engine: SqlEngine, table: TableName, report: Report) -> _Summary:
+    begin, until = timestamp_value(start(report)), timestamp_value(end(report))
+    (found,) = engine.fetch(
+        Statement(
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
+            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id), MAX({VERSION}), "
+            "COUNT(relation), MAX(loaded_at), COUNT(CASE WHEN export_type = 'FULL_EXPORT' THEN 1 END), "
+            "COUNT(CASE WHEN export_id = ? THEN 1 END), "
+            "COUNT(CASE WHEN table_id = ? AND COALESCE(to_time, export_time) > ? AND COALESCE(to_time, export_time) < ? "
+            "THEN 1 END), COUNT(CASE WHEN table_id = ? AND from_time < ? AND to_time > ? THEN 1 END) "
+            f"FROM {table} WHERE relation = ? OR relation IS NULL",
+            (report.export_id, *(report.table_id, begin, until), *(report.table_id, until, until), report.root.name),
+        )
+    )
+    return _Summary(*cast("tuple[Any, ...]", found))
+
+
+def read_history(engine: SqlEngine, schema: str, report: Report, before: History | None = None) -> History:
     """Reads what the ledger knows about the table and the export of a report.
+
+    `before` is what was read a moment ago. It is returned if no load has changed the ledger since.
 
     Raises NewerFormatError when a newer ddb_assets has taken the ledger over.
     """
     table, relation = ledger(schema, report.root.name), report.root.name
-    summary = engine.fetch(
-        Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
-            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
-            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id), MAX({VERSION}) "
-            f"FROM {table} WHERE relation = ? OR relation IS NULL",
-            (relation,),
-        )
-    )[0]
+    summary = _summary(engine, table, report)
     # guard: a ledger that was migrated meanwhile
-    FORMAT.check(summary[6], str(table))
-    full = engine.fetch(
-        Statement(
-            f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
-            "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
-            (relation,),
+    FORMAT.check(summary.version, str(table))
+    if before is not None and before.summary == astuple(summary):
+        return before
+    full = []
+    if summary.full:
+        full = engine.fetch(
+            Statement(
+                f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
+                "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
+                (relation,),
+            )
         )
-    )
     loads = {(cast("int", stored_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
     initial_loads = tuple(sorted({time for time, _ in loads}))
     unread, blind = (
         frozenset(initial_loads) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1)
     )
     newest = max((time for time in initial_loads if time not in blind), default=0)
-    applied = newest_of(engine, schema, relation, report.export_id)
+    applied = newest_of(engine, schema, relation, report.export_id) if summary.this else None
+    said = _said(engine, table, relation) if summary.loads else []
     return History(
-        sequence=cast("int", summary[0] or 0),
-        table_arn=cast("str | None", summary[1]),
+        sequence=summary.sequence or 0,
+        table_arn=summary.table_arn,
         applied=applied.result if applied else None,
         digest=applied.digest if applied else None,
         initial_loads=initial_loads,
         initial_load_table_id=cast("str", full[-1][1]) if full else None,
-        inner_end=_inner_end(engine, table, report, newest),
-        spanned_by=_spanning(engine, table, report, newest),
-        deletes_forgotten_before=stored_micros(summary[2]),
-        columns=filled(engine, table, relation),
-        identity=_identity(engine, table, relation),
+        inner_end=_inner_end(engine, table, report, newest) if summary.ends else None,
+        spanned_by=_spanning(engine, table, report, newest) if summary.around else None,
+        deletes_forgotten_before=stored_micros(summary.deletes_forgotten_before),
+        columns=_filled(said),
+        identity=_identity(table, relation, said),
         unread=unread,
         blind=blind,
-        missed_until=stored_micros(summary[3]),
-        streamed=cast("str | None", summary[4]),
-        ledger_id=cast("str | None", summary[5]),
+        missed_until=stored_micros(summary.missed_until),
+        streamed=summary.streamed,
+        ledger_id=summary.ledger_id,
         scanned=bool(full) and is_scan(cast("str", full[-1][2])),
+        summary=astuple(summary),
     )
 
 
 def filled(engine: SqlEngine, table: TableName, relation: str) -> dict[str, frozenset[str]]:
     """The relations that any load has filled, with the columns of all loads that name them."""
-    said = engine.fetch(
+    return _filled(_said(engine, table, relation))
+
+
+def _said(engine: SqlEngine, table: TableName, relation: str) -> list[tuple[object, ...]]:
+    """What loads say of the relations, which is the same in most: columns, or rows without them, the rows' identity.
+
+    The newest load that says the same is the last field.
+    """
+    rows = "CASE WHEN relation_columns IS NULL THEN relation_rows END"
+    return engine.fetch(
         Statement(
-            "SELECT DISTINCT relation_columns, CASE WHEN relation_columns IS NULL THEN relation_rows END "
-            f"FROM {table} WHERE relation = ?",
+            f"SELECT relation_columns, {rows}, row_identity, MAX(sequence) FROM {table} WHERE relation = ? "
+            f"GROUP BY relation_columns, {rows}, row_identity",
             (relation,),
         )
     )
+
+
+def _filled(said: Iterable[tuple[object, ...]]) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
-    for columns, rows in said:
+    for columns, rows, *_ in said:
         named = (
             json.loads(cast("str", columns))
             if columns is not None
@@ -92,21 +149,17 @@ def filled(engine: SqlEngine, table: TableName, relation: str) -> dict[str, froz
     return found
 
 
-def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | None:
-    said = engine.fetch(
-        Statement(
-            f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
-            (relation,),
-        )
-    )
-    if not said:
+def _identity(table: TableName, relation: str, said: Iterable[tuple[object, ...]]) -> Identity | None:
+    texts = {cast("int", sequence): cast("str", text) for *_, text, sequence in said if text is not None}
+    if not texts:
         return None
+    newest = texts[max(texts)]
     try:
-        identity = Identity.model_validate_json(cast("str", said[0][0]))
+        identity = Identity.model_validate_json(newest)
     except ValidationError as error:
         raise LoadError(
             f"the ledger {table} names an identity of the rows of {relation!r} that this version of ddb_assets cannot read: "
-            f"{said[0][0]}; update ddb_assets if a newer version wrote it"
+            f"{newest}; update ddb_assets if a newer version wrote it"
         ) from error
     identity.check_format(str(table))
     return identity

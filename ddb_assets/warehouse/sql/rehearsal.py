@@ -13,6 +13,7 @@ from ddb_assets.warehouse.guards import check_quarantine
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import Rehearsal
+from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.hiding import hide
 from ddb_assets.warehouse.sql.ledger import LEDGER, TYPES, ledger
@@ -40,7 +41,8 @@ def rehearse(
     _check_ledger(engine, schema)
     of = _of_stream if streamed else _of_export
     tables, beside = of(noting, report, schema, options)
-    remarks = hide(noting, tables, beside, report)
+    there = noting.layouts(schema, [statements.hidden_paths(tables.root.table).name])
+    remarks = hide(noting, tables, beside, report, there)
     names = [target.table for target in tables.relations] + [table for table, _ in tables.undeclared]
     return Rehearsal(
         statements=tuple(map(_text, noting.noted)),
@@ -65,9 +67,10 @@ def _of_export(engine: SqlEngine, report: Report, schema: str, options: LoadOpti
 
 def _of_stream(engine: SqlEngine, report: Report, schema: str, options: LoadOptions) -> tuple[Tables, None]:
     check_quarantine(report, options.max_quarantined, few=True)
-    tables = prepare_stream(engine, report, schema, options)
-    if tables is None:
+    ready = prepare_stream(engine, report, schema, options)
+    if ready is None:
         raise LoadError(f"the records {report.export_id} are loaded already: a load of them would change nothing")
+    tables, _ = ready
     if options.restart:
         start_over_stream(engine, schema, report, tables)
     return tables, None

@@ -31,7 +31,7 @@ from ddb_assets.warehouse.sql.key_changes import CHANGES
 from ddb_assets.warehouse.sql.ledger import LEDGER
 from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.self_test_values import PROBES, Probe
-from ddb_assets.warehouse.sql.staged_values import check_values
+from ddb_assets.warehouse.sql.staged_values import check_values, measure
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 KEY = Column(name="id", path=("id",), type="VARCHAR(16)", role="key")
@@ -93,7 +93,7 @@ class SelfTest:
             with self._made(table, types), self.engine.transaction():
                 self.engine.execute(ddl.create_stage(relation, stage))
                 self.engine.copy(relation, stage)
-                check_values(self.engine, relation, stage)
+                check_values(relation, measure(self.engine, relation, stage))
                 self.engine.execute(
                     Statement(f"INSERT INTO {table} SELECT {target.staged(KEY)}, {target.staged(value)} FROM {stage}")
                 )

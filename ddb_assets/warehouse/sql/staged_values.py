@@ -7,7 +7,8 @@ says what the numbers mean (`Measure`); `flatten/measure.py` makes them from wha
 # ruff: noqa: S608  -- names come from quoted()
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Context, Decimal
 
 from ddb_assets.contract.column_type import MAX_PRECISION, SqlType
@@ -22,21 +23,37 @@ _WIDE = Context(prec=100)
 _ALMOST = 1e-12  # a server may write a DOUBLE with 15 digits
 
 
-def check_values(engine: SqlEngine, relation: Relation, stage: TableName) -> None:
+@dataclass(frozen=True)
+class Measured:
+    """What a staging table holds: `more` are the values of other expressions, `columns` the four numbers of each column."""
+
+    more: tuple[object, ...]
+    columns: tuple[Sequence[object], ...]
+
+
+def measure(engine: SqlEngine, relation: Relation, stage: TableName, more: Sequence[str] = ()) -> Measured:
+    """Measures the columns for which the report has measures, and `more` in the same pass."""
+    expected = relation.measures
+    if expected:
+        check_measured(relation)
+    columns = relation.columns if expected else ()
+    values: list[object] = []
+    for start in range(0, max(len(columns), 1), COLUMNS_AT_ONCE):
+        numbers = _numbers(stage, columns[start : start + COLUMNS_AT_ONCE], expected)
+        if selected := [*(() if start else more), *numbers]:
+            values += engine.fetch(Statement(f"SELECT {', '.join(selected)} FROM {stage}"))[0]
+    places = range(len(more), len(values), 4)
+    return Measured(tuple(values[: len(more)]), tuple(values[place : place + 4] for place in places))
+
+
+def check_values(relation: Relation, found: Measured) -> None:
     """Raises LoadError for a column whose staged values differ from the measures of the report, if it has any.
 
     The values themselves are not named: they may be some that a contract hides.
     """
-    expected = relation.measures
-    if not expected:
-        return
-    check_measured(relation)
-    for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
-        columns = relation.columns[start : start + COLUMNS_AT_ONCE]
-        (found,) = engine.fetch(_measured(stage, columns, expected))
-        for place, column in enumerate(columns):
-            if wrong := differences(column, expected[column.name], found[4 * place : 4 * place + 4]):
-                raise misread(relation, column, wrong)
+    for column, numbers in zip(relation.columns, found.columns, strict=False):  # none if the report has no measures
+        if wrong := differences(column, relation.measures[column.name], numbers):
+            raise misread(relation, column, wrong)
 
 
 def check_measured(relation: Relation) -> None:
@@ -56,13 +73,13 @@ def misread(relation: Relation, column: Column, wrong: Sequence[str]) -> LoadErr
     )
 
 
-def _measured(stage: TableName, columns: tuple[Column, ...], expected: dict[str, Measure]) -> Statement:
+def _numbers(stage: TableName, columns: Sequence[Column], expected: Mapping[str, Measure]) -> list[str]:
     found = []
     for column in columns:
         number, measure = _number(stage.column(column.name), SqlType.parse(column.type)), expected[column.name]
         found += [f"COUNT({stage.column(column.name)})", f"MIN({number})", f"MAX({number})"]
         found.append(f"SUM({number})" if _has_sum(column, measure) else "NULL")
-    return Statement(f"SELECT {', '.join(found)} FROM {stage}")
+    return found
 
 
 def _number(column: str, type_: SqlType) -> str:

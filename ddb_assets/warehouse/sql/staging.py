@@ -7,7 +7,7 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql import ddl, statements
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
-from ddb_assets.warehouse.sql.staged_values import check_values
+from ddb_assets.warehouse.sql.staged_values import check_values, measure
 from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.times import start
@@ -33,14 +33,16 @@ def _stage(engine: SqlEngine, target: LoadTarget) -> int | None:
     engine.execute(ddl.create_stage(relation, stage))
     query = engine.copy(relation, stage)
     needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
-    staged, nulls = engine.fetch(statements.count_staged(stage, statements.lacks_any(stage, needed)))[0]
+    lacking = f"COUNT(CASE WHEN {statements.lacks_any(stage, needed)} THEN 1 END)"
+    found = measure(engine, relation, stage, ["COUNT(*)", lacking])
+    staged, nulls = found.more
     # guard: staged = reported rows
     if staged != relation.rows:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
     # guard: staged = written values
-    check_values(engine, relation, stage)
+    check_values(relation, found)
     # guard: no NULL in keys and versions
     if nulls:
         raise LoadError(

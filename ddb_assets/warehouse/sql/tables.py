@@ -197,16 +197,22 @@ def check_unread(tables: Tables, report: Report, known: History) -> None:
         raise InterruptedLoadError("another load has brought items that could not be read")
 
 
-def check_unchanged(engine: SqlEngine, tables: Tables, relations: Collection[str]) -> None:
+def check_unchanged(
+    engine: SqlEngine, tables: Tables, relations: Collection[str], *beside: TableName
+) -> dict[str, Layout]:
     """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
 
     That is a changed column, a new child table, or a cold tier. Once the transaction has locked the tombstones, no load does
     any of this, except that texts become longer. `relations` are the tables of all relations, as known since then.
+
+    Returns the columns of those tables, and of the tables `beside`, that are there.
     """
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
-    now = engine.layouts(str(root.table.schema), {*planned, *relations, statements.cold(root.table).name})
+    names = {*planned, *relations, statements.cold(root.table).name}
+    found = engine.layouts(str(root.table.schema), names | {table.name for table in beside})
+    now = {name: layout for name, layout in found.items() if name in names}
     # guard: child tables as they are now
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
         raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")
@@ -214,6 +220,7 @@ def check_unchanged(engine: SqlEngine, tables: Tables, relations: Collection[str
         # guard: columns as they were looked at
         if now.get(name, NOTHING).types != types:
             raise InterruptedLoadError(f"another load is changing the columns of {TableName(root.table.schema, name)}")
+    return found
 
 
 def _check_sortkey(table: TableName, root: Relation, options: WarehouseOptions) -> None:

@@ -10,7 +10,7 @@ Versions of lists are rows of their own, with the key and version of their item.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -87,12 +87,12 @@ def _check_names(schema: str, report: Report) -> None:
                 )
 
 
-def lacks(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> bool:
-    """Whether there is to be a history and it does not have this export yet."""
+def lacks(engine: SqlEngine, schema: str, report: Report, there: Collection[str], how: LoadOptions) -> bool:
+    """Whether there is to be a history and it does not have this export yet. `there` has the tables that exist."""
     if how.history is None:
         return False
     table = statements.history_sources(TableName(schema, report.root.name))
-    if not engine.catalog(table):
+    if table.name not in there:
         return True
     if end(report) <= forgotten(engine, table):
         return False
