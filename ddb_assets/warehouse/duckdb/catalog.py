@@ -1,13 +1,13 @@
 """What is in a DuckDB file's catalog: schemas, tables, views, columns."""
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
+
+import duckdb
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR
 from ddb_assets.warehouse.sql.engine import Layout, Standing
-from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.statements import TableName, quoted
 
 Rows = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a query of DuckDB's own with its values, its errors translated into ours."""
@@ -38,23 +38,26 @@ def tables(rows: Rows, database: str, schema: str, prefix: str) -> list[str]:
 
 def standing(rows: Rows, database: str, name: TableName) -> Standing | None:
     """See `SqlEngine.standing`."""
-    found = rows(
-        "SELECT 'view', sql FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 AND view_name = $3 "
-        "UNION ALL SELECT 'table', '' FROM duckdb_tables() "
-        "WHERE database_name = $1 AND schema_name = $2 AND table_name = $3",
-        [database, name.schema, name.name],
-    )
-    return Standing("view" if found[0][0] == "view" else "table", "", str(found[0][1])) if found else None
+    where, values = "WHERE database_name = ? AND schema_name = ?", [database, name.schema, name.name]
+    if found := rows(f"SELECT sql FROM duckdb_views() {where} AND view_name = ?", values):  # noqa: S608 -- no names in it
+        return Standing("view", "", str(found[0][0]))
+    return Standing("table") if rows(f"SELECT 1 FROM duckdb_tables() {where} AND table_name = ?", values) else None  # noqa: S608
 
 
-def layouts(rows: Rows, database: str, schema: str, names: Collection[str]) -> dict[str, Layout]:
-    """See `SqlEngine.layouts`. DuckDB keeps no length of text or bytes, so they have the largest."""
-    found = rows(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = ? AND schema_name = ? AND list_contains(?, table_name) ORDER BY table_name, column_index",
-        [database, schema, list(names)],
-    )
-    return {
-        table: Layout.of([(str(name), str(_CATALOG_TYPES.get(kind, kind))) for _, name, kind in columns])
-        for table, columns in groupby(found, itemgetter(0))
-    }
+def layouts(
+    connection: duckdb.DuckDBPyConnection, database: str, schema: str, names: Collection[str]
+) -> dict[str, Layout]:
+    """See `SqlEngine.layouts`. DuckDB keeps no length of text or bytes, so they have the largest.
+
+    Names are looked up one by one: `duckdb_columns()` lists all of DuckDB's own views, which takes longer than ten names do.
+    """
+    found = {}
+    for name in sorted(names):
+        try:
+            table = connection.table(".".join(map(quoted, (database, schema, name))))
+        except (duckdb.CatalogException, duckdb.BinderException):  # it is not there, or a view of what is not
+            continue
+        kinds = [str(kind) for kind in table.types]
+        columns = zip(table.columns, kinds, strict=True)
+        found[name] = Layout.of([(column, _CATALOG_TYPES.get(kind, kind)) for column, kind in columns])
+    return found

@@ -122,6 +122,7 @@ class DuckDBEngine(PlainEngine):
     def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET preserve_insertion_order = false")  # rows have no order, and keeping one costs memory
+        connection.execute("SET python_enable_replacements = false")  # a name is that of a table, never of a variable
         connection.execute(MACROS)
         row = connection.execute("SELECT current_database()").fetchone()
         self._database = str(row[0]) if row else ""
@@ -193,7 +194,8 @@ class DuckDBEngine(PlainEngine):
 
     def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
         """The columns of these tables."""
-        return catalog.layouts(self._rows, self._database, schema, names)
+        with self._explained():
+            return catalog.layouts(self.connection, self._database, schema, names)
 
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
         """None: DuckDB resolves a view's columns when it is read."""
