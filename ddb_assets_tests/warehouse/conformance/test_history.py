@@ -163,9 +163,11 @@ def story(source: Source) -> Source:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("more", [(), (2,), (3, 6), (3, 7), (7, 6)])
+@pytest.mark.parametrize(
+    "more", [*(pytest.param(more, marks=pytest.mark.alike) for more in ((), (2,), (3, 6), (7, 6))), (3, 7)]
+)
 def test_the_order_of_loads_does_not_count(subject: Subject, orders: Source, more: tuple[int, ...]) -> None:
-    """Every order in a soak, else two of them; on a server one."""
+    """Every order in a soak, else two of them; on a server one of some exports."""
     story(orders)
     spans = [SPANS[place] for place in (0, 1, 4, 5, *more)]
     found, tried = [], list(orders_of(spans))
@@ -214,7 +216,7 @@ fulls = st.integers(0, 12).map(lambda n: (None, n * 5))
 @pytest.mark.soak
 @pytest.mark.alike
 def test_the_history_of_any_known_moment_is_the_table(subject: Subject) -> None:
-    @at_random(subject, 4)
+    @at_random(subject)
     @given(writes, st.lists(fulls | windows | windows, max_size=8), st.booleans())
     def played(writes: list[tuple[int, str, str | None]], spans: list[Span], soft_delete: bool) -> None:
         subject.wipe()
