@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,17 @@ def job(
         target,
         source,
         settings,
-        folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
+        folder=folder or Path(tempfile.mkdtemp(dir=_folders().name)),
         options=JobOptions(**options),
         on_progress=on_progress,
         on_resumed=on_resumed,
     )
+
+
+@cache
+def _folders() -> "tempfile.TemporaryDirectory[str]":
+    """Where the jobs of this process keep their progress, until it ends."""
+    return tempfile.TemporaryDirectory(prefix="ddb_assets-test-")
 
 
 def imported(*told: Any, **named: Any) -> ImportReport:
