@@ -31,7 +31,8 @@ from ddb_assets_tests.support.clickhouse import in_database
 from ddb_assets_tests.support.clients import remember_classes, remember_handlers
 from ddb_assets_tests.support.descriptions import describe_once
 from ddb_assets_tests.support.engines import to_redshift, wipe
-from ddb_assets_tests.support.memory import in_memory
+from ddb_assets_tests.support.in_memory import use_memory
+from ddb_assets_tests.support.one_thread import one_thread
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.ports import free_port
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -45,6 +46,8 @@ settings.load_profile("untimed")
 remember_handlers()
 remember_classes()
 describe_once()
+one_thread()
+use_memory()
 
 SERVERS = frozenset(
     {
@@ -199,7 +202,7 @@ def redshift() -> Iterator[RedshiftServer]:
 def clickhouse_server() -> Iterator[ClickHouseServer]:
     """ClickHouse's engine in a process of its own."""
     own = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-    with ClickHouseServer(environment=own, place=in_memory(), threads=1) as server:
+    with ClickHouseServer(environment=own, threads=1) as server:
         yield server
 
 

@@ -28,7 +28,7 @@ class ClickHouseServer:
     """The server, as a context manager. It starts empty, with its files in a new temporary folder, which goes when it ends.
 
     `port` 0 takes a free one. `environment` is added to that of the process: `s3()` reads with its credentials of AWS.
-    `place` is where the temporary folder is made. `threads` work on a statement at most; None: as many as there are cores.
+    `threads` work on a statement at most; None: as many as there are cores.
     Raises ClickHouseStartError when it cannot start.
     """
 
@@ -37,12 +37,11 @@ class ClickHouseServer:
         *,
         port: int = 0,
         environment: dict[str, str] | None = None,
-        place: Path | None = None,
         threads: int | None = None,
     ) -> None:
         self.host, self.port, self.pid = HOST, port, 0
         self.database, self.user, self.password = DATABASE, USER, PASSWORD
-        self._environment, self._place, self._threads = environment or {}, place, threads
+        self._environment, self._threads = environment or {}, threads
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,7 +50,7 @@ class ClickHouseServer:
                 "ClickHouse's engine is not installed: pip install 'ddb-assets[clickhouse]' chdb"
             )
         with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddb_assets-clickhouse-", dir=self._place))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddb_assets-clickhouse-"))
             log = stack.enter_context(Path(folder, "log").open("w+b"))
             process = subprocess.Popen(  # noqa: S603 -- our own module
                 [
