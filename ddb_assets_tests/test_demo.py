@@ -34,9 +34,12 @@ def state(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
+BRIEFLY = "from ddb_assets.cli import demo_stream, main\ndemo_stream.LOOKS = 2\nmain()"
+
+
 def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A call as a process."""
-    command = [sys.executable, "-m", "ddb_assets.cli", *DEMO, *arguments]
+    """A call as a process, which looks at a stream twice."""
+    command = [sys.executable, "-c", BRIEFLY, *DEMO, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -102,25 +102,10 @@ def test_every_definition_is_in_the_wheel_however_deep(installed: Path, pytestco
         assert {path.name for path in source.rglob(pattern)} <= {path.name for path in installed.rglob(pattern)}
 
 
-@pytest.mark.slow
-def test_the_definitions_load_from_there(installed: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOAD],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(installed), "PATH": "", "DDB_ASSETS_STATE": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    where, keys = json.loads(done.stdout.splitlines()[-1])
-    assert Path(where).is_relative_to(installed)
-    assert {"copies/orders_copy", "imports/products_import", "warehouse/orders", "warehouse/invoices"} <= set(keys)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dg project that uses ours as a library."""
+    tmp_path = tmp_path_factory.mktemp("others")
     orders = tmp_path / "shop/defs/orders"
     orders.mkdir(parents=True)
     (orders / "defs.yaml").write_text(
@@ -154,9 +139,22 @@ def in_shop(shop: Path, installed: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def printed(installed: Path, shop: Path) -> list[str]:
+    """What a process of the other project prints that loads our definitions, and then its own."""
+    return in_shop(shop, installed, sys.executable, "-W", "ignore", "-c", LOAD + LISTED).splitlines()[-2:]
+
+
 @pytest.mark.slow
-def test_a_project_of_others_loads_a_table_beside_its_own_definitions(installed: Path, shop: Path) -> None:
-    found = json.loads(in_shop(shop, installed, sys.executable, "-W", "ignore", "-c", LISTED).splitlines()[-1])
+def test_the_definitions_load_from_there(installed: Path, printed: list[str]) -> None:
+    where, keys = json.loads(printed[0])
+    assert Path(where).is_relative_to(installed)
+    assert {"copies/orders_copy", "imports/products_import", "warehouse/orders", "warehouse/invoices"} <= set(keys)
+
+
+@pytest.mark.slow
+def test_a_project_of_others_loads_a_table_beside_its_own_definitions(printed: list[str]) -> None:
+    found = json.loads(printed[1])
     assert set(found["jobs"]) == {"initial_load", "ddb_assets_initial_load"}
     assert found["resources"] == ["aws", "ddb_aws", "ddb_iceberg", "ddb_lake", "ddb_warehouse", "lake", "warehouse"]
     assert {"ddb_assets_automation", "ddb_assets_exports", "default_automation_condition_sensor"} == set(
