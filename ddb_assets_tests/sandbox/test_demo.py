@@ -143,20 +143,14 @@ def clients(environment: dict[str, str]) -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-def test_it_runs_as_a_process_until_a_signal(tmp_path: Any) -> None:
-    with child(60, str(tmp_path)) as (environment, _):
-        assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
-        dynamodb, s3 = clients(environment)
-        assert dynamodb.list_tables()["TableNames"] == ["Orders", "Customers", "Events", "Orders-copy", "Products"]
-        s3.put_object(Bucket=demo.BUCKET, Key="a", Body=b"x")
-        assert s3.get_object(Bucket=demo.BUCKET, Key="a")["Body"].read() == b"x"
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_tables(tmp_path: Any) -> None:
+def test_it_runs_as_a_process_until_a_signal_and_its_memory_does_not_grow_with_the_tables(tmp_path: Any) -> None:
     def peak_of(items: int) -> int:
         with child(items, str(tmp_path)) as (environment, peak):
-            dynamodb, _ = clients(environment)
+            assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+            dynamodb, s3 = clients(environment)
+            assert dynamodb.list_tables()["TableNames"] == ["Orders", "Customers", "Events", "Orders-copy", "Products"]
+            s3.put_object(Bucket=demo.BUCKET, Key="a", Body=b"x")
+            assert s3.get_object(Bucket=demo.BUCKET, Key="a")["Body"].read() == b"x"
             arn = dynamodb.describe_table(TableName="Events")["Table"]["TableArn"]
             export = dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=demo.BUCKET)["ExportDescription"]
             waiter = dynamodb.get_waiter("export_completed")
