@@ -25,7 +25,7 @@ class History:
     the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
     latest end of a load that had such items.
 
-    `summary` is what the ledger said as a whole. As long as it says the same, no load has changed it.
+    `state` is what every load changes in the ledger: as long as it is the same, no load has committed.
 
     `streamed` is the id of the DynamoDB table whose stream fills the table; None if none does. `scanned`: the newest initial
     load was of a scan. `ledger_id` is that of the ledger, if a load has written one.
@@ -52,7 +52,7 @@ class History:
     streamed: str | None = None
     scanned: bool = False
     ledger_id: str | None = None
-    summary: tuple[object, ...] = ()
+    state: tuple[object, ...] = ()
 
     def started_over(self) -> "History":
         """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -20,40 +20,46 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, start, stored_micros, timestamp_value
 
 _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
+_STATE = f"MAX(sequence), COUNT(relation), MAX(ledger_id), MAX(loaded_at), MAX({VERSION})"
+"""Every load takes the next number, and a ledger that is made again has another id: two loads never leave the same."""
 
 
 @dataclass(frozen=True)
 class _Summary:
     """The ledger as a whole: a query of one row, which says what else is worth a query.
 
-    Every load adds a row with the next number, and a ledger that is made again has another id. So two summaries are equal
-    only if no load has committed between them. `this`, `ends` and `around` are the numbers of loads of this export, of ends
-    inside its window, and of windows around its end.
+    `this`, `ends` and `around` are the numbers of loads of this export, of ends inside its window, and of windows around
+    its end.
     """
 
     sequence: int | None
+    loads: int
+    ledger_id: str | None
+    newest: datetime | None
+    version: object
     table_arn: str | None
     deletes_forgotten_before: datetime | None
     missed_until: datetime | None
     streamed: str | None
-    ledger_id: str | None
-    version: object
-    loads: int
-    newest: datetime | None
     full: int
     this: int
     ends: int
     around: int
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """The values of `_STATE`."""
+        return self.sequence, self.loads, self.ledger_id, self.newest, self.version
 
 
 def _summary(engine: SqlEngine, table: TableName, report: Report) -> _Summary:
     begin, until = timestamp_value(start(report)), timestamp_value(end(report))
     (found,) = engine.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            f"SELECT {_STATE}, MAX(table_arn), MAX(deletes_forgotten_before), "
             f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
-            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), MAX(ledger_id), MAX({VERSION}), "
-            "COUNT(relation), MAX(loaded_at), COUNT(CASE WHEN export_type = 'FULL_EXPORT' THEN 1 END), "
+            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END), "
+            "COUNT(CASE WHEN export_type = 'FULL_EXPORT' THEN 1 END), "
             "COUNT(CASE WHEN export_id = ? THEN 1 END), "
             "COUNT(CASE WHEN table_id = ? AND COALESCE(to_time, export_time) > ? AND COALESCE(to_time, export_time) < ? "
             "THEN 1 END), COUNT(CASE WHEN table_id = ? AND from_time < ? AND to_time > ? THEN 1 END) "
@@ -64,6 +70,11 @@ def _summary(engine: SqlEngine, table: TableName, report: Report) -> _Summary:
     return _Summary(*cast("tuple[Any, ...]", found))
 
 
+def _state(engine: SqlEngine, table: TableName, relation: str) -> tuple[object, ...]:
+    where = "WHERE relation = ? OR relation IS NULL"
+    return tuple(engine.fetch(Statement(f"SELECT {_STATE} FROM {table} {where}", (relation,)))[0])
+
+
 def read_history(engine: SqlEngine, schema: str, report: Report, before: History | None = None) -> History:
     """Reads what the ledger knows about the table and the export of a report.
 
@@ -72,11 +83,11 @@ def read_history(engine: SqlEngine, schema: str, report: Report, before: History
     Raises NewerFormatError when a newer ddb_assets has taken the ledger over.
     """
     table, relation = ledger(schema, report.root.name), report.root.name
+    if before is not None and before.state == _state(engine, table, relation):
+        return before
     summary = _summary(engine, table, report)
     # guard: a ledger that was migrated meanwhile
     FORMAT.check(summary.version, str(table))
-    if before is not None and before.summary == astuple(summary):
-        return before
     full = []
     if summary.full:
         full = engine.fetch(
@@ -112,7 +123,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report, before: History
         streamed=summary.streamed,
         ledger_id=summary.ledger_id,
         scanned=bool(full) and is_scan(cast("str", full[-1][2])),
-        summary=astuple(summary),
+        state=summary.state,
     )
 
 
