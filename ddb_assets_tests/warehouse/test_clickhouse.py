@@ -78,7 +78,7 @@ def loaded(warehouse: ClickHouseWarehouse, source: Source) -> Report:
 @pytest.mark.slow
 @pytest.mark.soak
 @settings(
-    max_examples=examples(2, 1 / 12),
+    max_examples=examples(1, 1 / 12),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=set(Phase) - {Phase.shrink, Phase.explain},

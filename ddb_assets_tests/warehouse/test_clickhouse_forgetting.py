@@ -95,7 +95,7 @@ def test_whoever_dies_leaves_what_the_next_one_drops(
     """In a soak after every third statement of a `forget` of all; otherwise each one goes on where the one before has died."""
     monkeypatch.setattr("ddb_assets.warehouse.clickhouse.lock.LEASE_SECONDS", 0.1)
     fill(clickhouse, source)
-    last, died = 1 if SOAK else 6, 0
+    last, died = 1 if SOAK else 8, 0
     while (held := clickhouse.holdings("orders")).tables:
         with again(clickhouse) as mortal:
             dying(mortal, last)
@@ -109,8 +109,8 @@ def test_whoever_dies_leaves_what_the_next_one_drops(
             clickhouse.forget("orders", clickhouse.holdings("orders"), patience=5.0)
             assert names(clickhouse) == others
             fill(clickhouse, source)
-        last += 3 if SOAK else 1
-    assert died > (15 if SOAK else 4)
+        last += 3 if SOAK else 2
+    assert died > (15 if SOAK else 3)
     # whoever comes next takes away the lock of one that died
     assert names(clickhouse) - {"_ddb_lock__orders"} == others
     clickhouse.forget("orders", Holdings(), patience=5.0)

@@ -92,7 +92,7 @@ def test_forget_drops_nothing_that_was_loaded_while_it_slept(clickhouse: ClickHo
             break
         clickhouse.load(full, LoadOptions(force=True))  # brings back a view
         assert read(clickhouse) == items(source, 20)
-        before += 1 if SOAK else 8
+        before += 1 if SOAK else 14
     assert before > 15
     left = clickhouse.query("SELECT name FROM system.tables WHERE database = currentDatabase()")
     assert left == [("_ddb_loads",)]
