@@ -60,8 +60,8 @@ class Ledger:
 NO_LOADS = Ledger((), (), None)
 
 
-def provide(server: Server, root: str) -> None:
-    """Creates the ledger, and the view of all ledgers, if they are not there.
+def provide(server: Server, root: str) -> set[str]:
+    """Creates the ledger, and the view of all ledgers, if they are not there. Returns the columns that it had, for `read`.
 
     Raises NewerFormatError, before anything is changed, for a ledger to which a newer ddb_assets has written.
     """
@@ -70,7 +70,7 @@ def provide(server: Server, root: str) -> None:
     # guard: ClickHouse: a newer ledger is left alone
     _check_version(server, root, have)
     if have >= COLUMNS.keys() and standing(server, LEDGERS):
-        return
+        return have
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
     server.execute(
         f"CREATE TABLE IF NOT EXISTS {place} ({columns}) ENGINE = MergeTree ORDER BY tuple() "
@@ -83,15 +83,21 @@ def provide(server: Server, root: str) -> None:
         f"CREATE VIEW IF NOT EXISTS `{LEDGERS}` AS SELECT {names(TYPES)} "
         f"FROM merge(currentDatabase(), '^{LEDGER}') WHERE state = 'done'"
     )
+    return have
 
 
 def read(server: Server, root: str) -> Ledger:
     """All that it says; nothing if there is none. Raises NewerFormatError if a newer ddb_assets has written to it."""
     have = _have(server, root)
-    if not have:
-        return NO_LOADS
     # guard: ClickHouse: a newer ledger is not read
     _check_version(server, root, have)
+    return read_provided(server, root, have)
+
+
+def read_provided(server: Server, root: str, have: Collection[str]) -> Ledger:
+    """As `read`, of a ledger that had these columns when `provide` looked at it under the lock of loads."""
+    if not have:
+        return NO_LOADS
     fields = [name for name in TYPES if name in have]
     rows = server.fetch(f"SELECT {names((*_OWN, *fields))} FROM {table(LEDGER, root)} ORDER BY sequence, state DESC")
     entries: list[tuple[State, Entry]] = []

@@ -114,8 +114,7 @@ def _locked(
 ) -> LoadResult:
     started = time.monotonic()
     with Lock(server, report.root.name, patience=patience) as lock:
-        ledger.provide(server, report.root.name)
-        said = ledger.read(server, report.root.name)
+        said = ledger.read_provided(server, report.root.name, ledger.provide(server, report.root.name))
         if said.pending and not how.restart:
             # guard: ClickHouse: a decided load is finished first
             finish(server, said.pending)
