@@ -32,6 +32,7 @@ from ddb_assets_tests.support.clients import remember_classes, remember_handlers
 from ddb_assets_tests.support.descriptions import describe_once
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.in_memory import use_memory
+from ddb_assets_tests.support.instances import without_migrations
 from ddb_assets_tests.support.one_thread import one_thread
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.ports import free_port
@@ -48,6 +49,7 @@ remember_classes()
 describe_once()
 one_thread()
 use_memory()
+without_migrations()
 
 SERVERS = frozenset(
     {

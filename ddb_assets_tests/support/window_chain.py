@@ -32,7 +32,7 @@ from ddb_assets.warehouse.sql.ledger import ledger, record
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.export_assets import VIEW
 from ddb_assets.windows.schedule import window_schedule
-from ddb_assets_tests.support.instances import in_memory, without_migrations
+from ddb_assets_tests.support.instances import in_memory
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
@@ -76,7 +76,6 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
     prefix = uuid.uuid4().hex
     with pytest.MonkeyPatch.context() as patch, in_memory() as instance:
-        without_migrations(patch)  # a schedule makes an instance for its resources at each tick
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
         patch.setattr(follow, "FIRST_LOOK", 0.02)  # the sandbox needs no half second
