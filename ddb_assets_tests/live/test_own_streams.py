@@ -93,7 +93,7 @@ def test_both_kinds_of_streams_give_the_same_rows(shop: Shop, source: str) -> No
     shop.sandbox.table_streams.records_per_shard = 1 << 62
     dynamodb = with_stream(kinesis, "dynamodb").model_copy(update={"name": "by_dynamodb"})
     chance = random.Random(source)
-    for number in range(40):
+    for number in range(28):
         key = chance.choice("abcde")
         if chance.random() < 0.3:
             shop.delete(kinesis, key)
