@@ -72,6 +72,8 @@ class Project:
         (state / "dagster.yaml").write_text(INSTANCE)
         patch.setenv("DAGSTER_HOME", str(state))
         patch.syspath_prepend(folder)
+        for module in [name for name in sys.modules if name.partition(".")[0] == self.package.name]:
+            del sys.modules[module]  # of an earlier project of this process, whose folder may be gone
 
     def declare(self, name: str, contract: Mapping[str, Any]) -> None:
         """Writes a table's YAML, as a user does who changes a contract."""
