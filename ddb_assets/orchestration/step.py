@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import dagster as dg
+from pydantic import ValidationError
 
 from ddb_assets.orchestration.retries import RETRIES
 
@@ -49,7 +50,7 @@ def step(
         def compute(context: Any, _inputs: object) -> Iterator[Any]:
             given = {resource: getattr(context.resources, resource) for resource in resources}
             if config:
-                given["config"] = config.model_validate(context.op_execution_context.op_config)
+                given["config"] = _validated(config, name, context.op_execution_context.op_config)
             yield from function(context, **given)
 
         compute.__annotations__["context"] = annotations["context"]  # steps that only check have another one
@@ -79,6 +80,18 @@ def step(
 def _input_name(key: dg.AssetKey) -> str:
     """As `dg.multi_asset` names the input."""
     return "_".join(key.path).replace("-", "_").replace(".", "_")
+
+
+def _validated(config: type[dg.Config], name: str, given: Any) -> dg.Config:
+    """The config of a run. What Dagster's schema cannot say, such as a limit, fails at once: only a person can repair it."""
+    try:
+        return config.model_validate(given)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise dg.Failure(
+            f"the config of {name} is wrong: {wrong}. Change it in the launchpad, and start the run again",
+            allow_retries=False,
+        ) from error
 
 
 @cache

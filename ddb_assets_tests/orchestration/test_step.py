@@ -89,8 +89,21 @@ def test_the_function_gets_its_config_and_its_resources() -> None:
     assert [evaluation.passed for evaluation in done.get_asset_check_evaluations()] == [True]
     with pytest.raises(dg.DagsterInvalidConfigError, match="limits"):
         dg.materialize([ours], resources=resources, run_config={"ops": {"load__orders": {"config": {"limits": 1}}}})
-    with pytest.raises(Exception, match="greater than 0"):
-        dg.materialize([ours], resources=resources, run_config={"ops": {"load__orders": {"config": {"limit": 0}}}})
+
+
+def test_a_config_that_is_wrong_is_said_at_once() -> None:
+    """It is not tried again: the same config would fail again, minutes later."""
+    ours, _ = as_both()
+    wrong = {"ops": {"load__orders": {"config": {"limit": 0}}}}
+    done = dg.materialize([ours], resources={"ddb_shop": Shop(name="the shop")}, run_config=wrong, raise_on_error=False)
+    (failure,) = [event for event in done.all_events if event.is_step_failure]
+    assert not [event for event in done.all_events if event.is_step_up_for_retry]
+    data = failure.step_failure_data.user_failure_data
+    assert data
+    assert data.description == (
+        "the config of load__orders is wrong: limit: Input should be greater than 0. "
+        "Change it in the launchpad, and start the run again"
+    )
 
 
 def test_a_step_that_only_checks_checks_what_is_wanted_and_is_not_retried() -> None:
