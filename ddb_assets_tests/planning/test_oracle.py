@@ -62,6 +62,20 @@ def contract(drawn: dict[str, Any]) -> Table | None:
         return None
 
 
+BEFORE: dict[str, Any] = {
+    "key_mask": None,
+    "history": True,
+    "timestamps": False,
+    "contract": "discard_value",
+    "soft_delete": False,
+    "cadence": "6 h",
+    "views": "",
+    "max_depth": 8,
+    "lists": {},
+    "nested": {},
+}
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DuckDBEngine]:
     with DuckDBEngine(":memory:") as opened:
@@ -116,3 +130,16 @@ def test_a_plan_says_what_happens(
         world.key = "other" if new_key else "id"
         with secret("two" if new_secret else "one"):
             check(world, second)
+
+
+def test_a_load_may_find_more_that_a_frozen_contract_does_not_know_than_the_plan(engine: DuckDBEngine) -> None:
+    """The plan knows of `mix` by its kinds of values. That values of `at` do not fit its type, only their flattening says."""
+    columns = {"columns": {"at": {"type": "DECIMAL(20,2)"}}}
+    first, second = contract({**BEFORE, **columns}), contract({**BEFORE, **columns, "contract": "freeze"})
+    assert first
+    assert second
+    wipe(engine)
+    with tempfile.TemporaryDirectory() as folder, secret("one"):
+        world = World(Path(folder), engine)
+        world.load(first, "full")
+        assert " has at mix:" in (check(world, second).doubt or "")
