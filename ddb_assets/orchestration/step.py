@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import ValidationError
 
+from ddb_assets.contract.model import first_problem
 from ddb_assets.orchestration.retries import RETRIES
 
 Compute = Callable[..., Iterator[Any]]
@@ -83,13 +84,16 @@ def _input_name(key: dg.AssetKey) -> str:
 
 
 def _validated(config: type[dg.Config], name: str, given: Any) -> dg.Config:
-    """The config of a run. What Dagster's schema cannot say, such as a limit, fails at once: only a person can repair it."""
+    """The config of a run.
+
+    Dagster checks its types before the run, and nobody checks its limits. A value out of bounds fails at once, because only a
+    person can repair it.
+    """
     try:
         return config.model_validate(given)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise dg.Failure(
-            f"the config of {name} is wrong: {wrong}. Change it in the launchpad, and start the run again",
+            f"the config of {name} is wrong: {first_problem(error)}; correct it and start a new run",
             allow_retries=False,
         ) from error
 
