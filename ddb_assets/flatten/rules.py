@@ -36,7 +36,7 @@ class MaskError(DdbAssetsError):
 
 
 def _nowhere(text: str) -> str:
-    raise NotImplementedError(f"a text of {len(text)} characters has no place yet")
+    raise LookupError(f"a text of {len(text)} characters needs a file of its own, and these rules have no `spill`")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ def test_only_one_module_prints() -> None:
             assert not names & {"click.echo", "click.secho", "print", "sys.stdout.write", "sys.stderr.write"}, path
 
 
+@pytest.fixture
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tracebacks of defects go."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 def broken(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Result:
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -104,17 +111,15 @@ def broken(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Result:
     return call("profile", "somewhere")
 
 
+@pytest.mark.usefixtures("own_temporary_folder")
 def test_a_defect_is_one_message_and_its_traceback_is_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     result = broken(KeyError(f"hunter2 {ESCAPES}"), monkeypatch)
     assert result.exit_code == 70
     assert "this is a defect of ddb-assets (KeyError)" in result.stderr
     assert "hunter2" not in result.output
     (file,) = re.findall(r"\S+ddb_assets-\S+\.txt", result.stderr)
-    try:
-        assert "hunter2" in Path(file).read_text()
-        assert Path(file).stat().st_mode & 0o077 == 0
-    finally:
-        Path(file).unlink()
+    assert "hunter2" in Path(file).read_text()
+    assert Path(file).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -131,6 +136,7 @@ def test_a_machine_at_its_end_is_no_defect(error: Exception, said: str, monkeypa
     assert said in result.stderr
 
 
+@pytest.mark.usefixtures("own_temporary_folder")
 def test_a_package_that_is_missing_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     result = broken(ModuleNotFoundError("x", name="moto.core"), monkeypatch)
     assert result.exit_code == 1

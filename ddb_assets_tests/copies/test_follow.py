@@ -3,6 +3,7 @@
 import json
 import random
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -206,7 +207,9 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(world: World, monkeypatch: 
     assert 1 <= world.proxy.requests["BatchWriteItem"] - written <= 3
 
 
-def test_a_killed_run_applies_again_what_it_had_not_noted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_applies_again_what_it_had_not_noted(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, stream = with_kinesis(world, some())
     destination = world.table()
     assert followed(source, destination, stream).exit_code == 0
@@ -217,6 +220,7 @@ def test_a_killed_run_applies_again_what_it_had_not_noted(world: World, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(FollowState, "save", killed)
+        patch.setattr(tempfile, "tempdir", str(tmp_path))  # where the traceback goes
         assert copy(source, destination, "--follow", stream).exit_code == 70
     assert followed(source, destination, stream).exit_code == 0
     assert world.items(destination) == world.items(source)

@@ -284,13 +284,37 @@ def take_away(warehouse: ClickHouseWarehouse) -> None:
     warehouse.server.execute("DROP TABLE IF EXISTS `_ddb_lock__orders`")
 
 
-def decided(warehouse: ClickHouseWarehouse, load: Callable[[ClickHouseWarehouse], object]) -> None:
-    """Lets the process of a load die right after the row of the ledger that decides. Its lock has ended."""
+def dead_after(warehouse: ClickHouseWarehouse, beginning: str, load: Callable[[ClickHouseWarehouse], object]) -> None:
+    """Lets the process of a load die right after its first statement with this beginning. Its lock has ended."""
     with again(warehouse) as mortal:
-        watched(mortal, lambda text: dying(mortal, 0) if text.startswith("INSERT INTO `_ddb_loads__") else None)
+        watched(mortal, lambda text: dying(mortal, 0) if text.startswith(beginning) else None)
         with pytest.raises(KilledError):
             load(mortal)
     take_away(warehouse)
+
+
+def decided(warehouse: ClickHouseWarehouse, load: Callable[[ClickHouseWarehouse], object]) -> None:
+    """Lets the process of a load die right after the row of the ledger that decides."""
+    dead_after(warehouse, "INSERT INTO `_ddb_loads__", load)
+
+
+def withheld(warehouse: ClickHouseWarehouse, beginning: str, load: Callable[[ClickHouseWarehouse], object]) -> str:
+    """The first statement of a load with this beginning. The process stops there, before it has sent the statement."""
+    found: list[str] = []
+    with again(warehouse) as sleeper:
+        changed: Any = sleeper.server
+        execute = changed.execute
+
+        def stopped(statement: str, data: bytes | None = None) -> None:
+            if statement.startswith(beginning):
+                found.append(statement)
+                raise KilledError
+            execute(statement, data)
+
+        changed.execute = stopped
+        with pytest.raises(KilledError):
+            load(sleeper)
+    return found[0]
 
 
 def asleep(clickhouse: ClickHouseWarehouse, source: Source, time: int, before: int | str, *, full: bool) -> bool:
@@ -737,13 +761,7 @@ def test_a_table_starts_over_though_its_first_load_was_not_finished(
 ) -> None:
     """Its list has rows that no load which is done has written."""
     source.put(1, "a", "first", "x", "y")
-    with again(clickhouse) as mortal:
-        watched(
-            mortal, lambda text: dying(mortal, 0) if text.startswith("ALTER TABLE `_ddb_rows__orders__lines`") else None
-        )
-        with pytest.raises(KilledError):
-            mortal.load(source.full(10))
-    take_away(clickhouse)
+    dead_after(clickhouse, "ALTER TABLE `_ddb_rows__orders__lines`", lambda mortal: mortal.load(source.full(10)))
     source.put(11, "a", "second", "z")
     clickhouse.load(source.full(20), LoadOptions(restart=True))
     assert read(clickhouse) == items(source, 20)

@@ -27,7 +27,15 @@ from ddb_assets_tests.warehouse.exports import (
     write,
 )
 from ddb_assets_tests.warehouse.landings import HOUR
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, loaded, of_values, take_away, watched
+from ddb_assets_tests.warehouse.test_clickhouse import (
+    KilledError,
+    dead_after,
+    dying,
+    loaded,
+    of_values,
+    take_away,
+    watched,
+)
 from ddb_assets_tests.warehouse.test_clickhouse_streams import Read
 
 KINDS = {"rows", "versions", "history", "tail", "stream", "unread", "loads"}
@@ -119,13 +127,7 @@ def test_whoever_dies_leaves_what_the_next_one_drops(
 
 def test_a_list_of_a_load_that_was_not_finished_is_forgotten(clickhouse: ClickHouseWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
-    with again(clickhouse) as mortal:
-        watched(
-            mortal, lambda text: dying(mortal, 0) if text.startswith("ALTER TABLE `_ddb_rows__orders__lines`") else None
-        )
-        with pytest.raises(KilledError):
-            mortal.load(source.full(10))
-    take_away(clickhouse)
+    dead_after(clickhouse, "ALTER TABLE `_ddb_rows__orders__lines`", lambda mortal: mortal.load(source.full(10)))
     clickhouse.forget("orders", clickhouse.holdings("orders"))
     assert names(clickhouse) == {"_ddb_loads"}
     clickhouse.load(source.full(10))

@@ -23,7 +23,7 @@ from ddb_assets_tests.warehouse.conformance.sql_subjects import SqlSubject
 from ddb_assets_tests.warehouse.conformance.test_history import DAY, History, at_time, versions
 from ddb_assets_tests.warehouse.conformance.worlds import WINDOW, WINDOWS, World, items, worlds
 from ddb_assets_tests.warehouse.exports import EXTRA, VERSION, Item, Source, at, relation, report
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, watched
+from ddb_assets_tests.warehouse.test_clickhouse import KilledError, dying, watched, withheld
 
 KEPT = LoadOptions(history=HistoryOptions())
 SHORT = LoadOptions(history=HistoryOptions(keep="2 days"))
@@ -203,26 +203,15 @@ def test_who_deletes_versions_late_takes_none_of_the_next_load(clickhouse: Click
         orders.put(time, "a", note)
     clickhouse.load(orders.full(10), KEPT)
     clickhouse.load(orders.window(10, 20), KEPT)
-    late: list[str] = []
-    with again(clickhouse) as sleeper:
-        changed: Any = sleeper.server
-        execute = changed.execute
-
-        def stopped(statement: str, data: bytes | None = None) -> None:
-            if statement.startswith("CREATE OR REPLACE"):
-                late.append(statement)
-                raise KilledError
-            execute(statement, data)
-
-        changed.execute = stopped
-        with pytest.raises(KilledError):
-            sleeper.load(orders.window(10, 20, digest="d2"), KEPT)
+    late = withheld(
+        clickhouse, "CREATE OR REPLACE", lambda sleeper: sleeper.load(orders.window(10, 20, digest="d2"), KEPT)
+    )
 
     def arrives(statement: str) -> None:
         if "`_ddb_history__orders` ATTACH" in statement and not refused:
             with again(clickhouse) as sleeper:
                 try:
-                    sleeper.server.execute(late[0])
+                    sleeper.server.execute(late)
                 except WarehouseError:
                     refused.append(statement)
 

@@ -34,7 +34,7 @@ from ddb_assets_tests.warehouse.exports import (
     write,
 )
 from ddb_assets_tests.warehouse.landings import ARN, HOUR, MINUTE, Change, landing, move
-from ddb_assets_tests.warehouse.test_clickhouse import KilledError, decided, dying, paused, take_away, watched
+from ddb_assets_tests.warehouse.test_clickhouse import KilledError, decided, dying, paused, take_away, watched, withheld
 
 
 class Read:
@@ -472,21 +472,10 @@ def test_what_a_contract_hides_starts_a_tail_over(clickhouse: ClickHouseWarehous
 
 def test_who_tidies_up_late_takes_nothing_from_the_next_load(beside: ClickHouseWarehouse, stream: Read) -> None:
     """It is paused with a statement on its way, which reaches the server when the rows of another load are not decided yet."""
-    late: list[str] = []
-    with again(beside) as sleeper:
-        changed: Any = sleeper.server
-        execute = changed.execute
-
-        def stopped(statement: str, data: bytes | None = None) -> None:
-            if statement.startswith("DELETE FROM `_ddb_tail__orders`"):
-                late.append(statement)
-                raise KilledError
-            execute(statement, data)
-
-        changed.execute = stopped
-        with pytest.raises(KilledError):
-            sleeper.load(stream.source.window(10, 2 * HOUR))
+    late = withheld(
+        beside, "DELETE FROM `_ddb_tail__orders`", lambda sleeper: sleeper.load(stream.source.window(10, 2 * HOUR))
+    )
     take_away(beside)
     landing, moved = stream.landing(("a", 3 * HOUR, Item("new", ("x",))))
-    beside.load_tail(landing, moved, LoadOptions(before_commit=lambda: beside.server.execute(late[0])))
+    beside.load_tail(landing, moved, LoadOptions(before_commit=lambda: beside.server.execute(late)))
     assert live(beside)["a"] == Item("new", ("x",))

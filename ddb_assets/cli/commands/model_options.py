@@ -5,6 +5,7 @@ Only the model has the name, the bounds and the meaning of a field.
 
 import types
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 
 
-class ModelCommand(click.Command):
+class ModelCommand(click.Command, ABC):
     """A command that has options of its own and options from models.
 
     The models are loaded when the parameters are needed, so that the list of commands and other commands stay fast.
@@ -26,9 +27,9 @@ class ModelCommand(click.Command):
     _params: list[click.Parameter]
     _complete: bool
 
+    @abstractmethod
     def from_models(self) -> Iterator[click.Option]:
         """The options that are fields of models."""
-        raise NotImplementedError
 
     @property
     def params(self) -> list[click.Parameter]:

@@ -44,7 +44,10 @@ class _RefusedError(Exception):
 
 
 class Front:
-    """A WSGI application. `database` is created; `users` have the passwords; `threads` work on a statement, 0: one per core."""
+    """A WSGI application. `database` is created; `users` have the passwords.
+
+    A statement has at most so many `threads`; 0 means one for each core.
+    """
 
     def __init__(self, folder: Path, database: str, users: dict[str, str], threads: int = 0) -> None:
         from chdb.session import Session  # half a second, and 500 MB on disk

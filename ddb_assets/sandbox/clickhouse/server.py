@@ -28,17 +28,12 @@ class ClickHouseServer:
     """The server, as a context manager. It starts empty, with its files in a new temporary folder, which goes when it ends.
 
     `port` 0 takes a free one. `environment` is added to that of the process: `s3()` reads with its credentials of AWS.
-    `threads` work on a statement at most; None: as many as there are cores.
+    A statement has at most so many `threads`; 0 means one for each core.
+
     Raises ClickHouseStartError when it cannot start.
     """
 
-    def __init__(
-        self,
-        *,
-        port: int = 0,
-        environment: dict[str, str] | None = None,
-        threads: int | None = None,
-    ) -> None:
+    def __init__(self, *, port: int = 0, environment: dict[str, str] | None = None, threads: int = 0) -> None:
         self.host, self.port, self.pid = HOST, port, 0
         self.database, self.user, self.password = DATABASE, USER, PASSWORD
         self._environment, self._threads = environment or {}, threads
@@ -53,14 +48,7 @@ class ClickHouseServer:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ddb_assets-clickhouse-"))
             log = stack.enter_context(Path(folder, "log").open("w+b"))
             process = subprocess.Popen(  # noqa: S603 -- our own module
-                [
-                    sys.executable,
-                    "-m",
-                    "ddb_assets.sandbox.clickhouse",
-                    folder,
-                    str(self.port),
-                    str(self._threads or 0),
-                ],
+                [sys.executable, "-m", "ddb_assets.sandbox.clickhouse", folder, str(self.port), str(self._threads)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
