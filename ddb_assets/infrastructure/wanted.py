@@ -16,7 +16,7 @@ from ddb_assets.infrastructure.arns import literal
 from ddb_assets.infrastructure.errors import InfrastructureError
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-NAME = re.compile(r"[a-z][a-z0-9-]{1,30}")
+NAME = re.compile(r"[a-z][a-z0-9-]{2,30}")  # Redshift Serverless wants three letters, and roles add to the name
 OWN_STREAM = "dynamodb"
 """What a contract says for the table's own stream, instead of a Kinesis stream's name."""
 
@@ -162,7 +162,7 @@ class Wanted:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.options.name):
             raise InfrastructureError(
-                f"{self.options.name!r} cannot be the name of the stack's resources: 2 to 31 lower-case letters, digits and "
+                f"{self.options.name!r} cannot be the name of the stack's resources: 3 to 31 lower-case letters, digits and "
                 "hyphens, the first one a letter"
             )
         declared = {table.table for table in self.tables} | {one.table for one in self.imports}

@@ -62,6 +62,7 @@ def findings(text: str) -> list[str]:
 )  # it is slow to shrink
 @given(projects())
 @example(Wanted(LAKE, [Table.model_validate({"table": name, "engine": name}) for name in ("glue", "emr_serverless")]))
+@example(Wanted(LAKE, [], options=Options("x-1", redshift=True, budget=True)))
 def test_cfn_lint_finds_nothing(wanted: Wanted) -> None:
     assert findings(yaml_text(template(wanted))) == []
 
@@ -264,6 +265,7 @@ def test_ids_of_resources_stay_apart_and_stay_the_same() -> None:
     [
         (lambda: Lake("My_Bucket"), "'My_Bucket' cannot be the name of a bucket"),
         (lambda: Wanted(LAKE, options=Options("Ddb")), "'Ddb' cannot be the name of the stack's resources"),
+        (lambda: Wanted(LAKE, options=Options("x1")), "'x1' cannot be the name of the stack's resources: 3 to 31"),
         (
             lambda: Wanted(LAKE, [Table(table="Orders")], options=Options(own_tables=(OwnedTable("Order", ()),))),
             "no YAML of the project names the table 'Order'",

@@ -119,7 +119,7 @@ def projects(draw: st.DrawFn) -> Wanted:
     login, catalog = draw(LOGINS), draw(CATALOGS)
     owned = [table.table for table in declared if not table.table.startswith("arn:") and draw(st.booleans())]
     options = Options(
-        draw(st.sampled_from(["ddb-assets", "x1", "a-stack-of-thirty-one-letters-x"])),
+        draw(st.sampled_from(["ddb-assets", "x-1", "a-stack-of-thirty-one-letters-x"])),
         existing_bucket=draw(st.booleans()),
         kms_key=draw(st.sampled_from(["", KEY])),
         own_tables=tuple(OwnedTable(name, (("pk", "S"), ("sk", "N"))[: draw(st.integers(1, 2))]) for name in owned),
